@@ -1,0 +1,87 @@
+"""The ternary inference engine: model files in, logits out.
+
+    import bitnet_engine as engine
+
+    engine.inspect("model.gguf")                       # headers only, no jax
+    model = engine.load("model.gguf")                  # sniffs the format
+    logits = model.logits(model.tokenizer.encode("The capital of France is"))
+
+Axes, by the names that shapes are written in:
+
+| axis | meaning |
+|---|---|
+| seq | positions of the tokens at hand |
+| kv_seq | positions a cache has rows for |
+| vocab | token ids |
+| embed | the residual stream |
+| heads, kv_heads | query heads; key and value heads, each shared by heads / kv_heads of them |
+| head_dim | one head's features |
+| ffn | the feed-forward block's inner features |
+| layer | blocks, stacked |
+| out, in | a matrix's rows and columns, as torch stores it |
+
+Names are imported on first use, so that reading a header does not start jax.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bitnet_engine.config import Config
+    from bitnet_engine.conversion import convert
+    from bitnet_engine.errors import BitnetError, CorpusError, FormatError, SettingError, StorageError, UnsupportedError
+    from bitnet_engine.formats import Checkpoint, QuantType, open_checkpoint
+    from bitnet_engine.inspection import inspect, tensor_stats
+    from bitnet_engine.loading import load
+    from bitnet_engine.model import KVCache, Model
+    from bitnet_engine.packing import PackedTernary
+    from bitnet_engine.provenance import stamp
+    from bitnet_engine.sampling import Sampler, generate, stream_text
+    from bitnet_engine.tokenizer import Tokenizer, load_tokenizer
+
+_HOMES = {
+    "config": ("Config",),
+    "conversion": ("convert",),
+    "errors": ("BitnetError", "CorpusError", "FormatError", "SettingError", "StorageError", "UnsupportedError"),
+    "formats": ("Checkpoint", "QuantType", "open_checkpoint"),
+    "sampling": ("Sampler", "generate", "stream_text"),
+    "inspection": ("inspect", "tensor_stats"),
+    "loading": ("load",),
+    "model": ("KVCache", "Model"),
+    "packing": ("PackedTernary",),
+    "provenance": ("stamp",),
+    "tokenizer": ("Tokenizer", "load_tokenizer"),
+}
+_HOME = {name: module for module, names in _HOMES.items() for name in names}
+
+__all__ = [  # noqa: RUF022 - kept in the order of _HOMES, which a test compares
+    "Config",
+    "convert",
+    "BitnetError",
+    "CorpusError",
+    "FormatError",
+    "SettingError",
+    "StorageError",
+    "UnsupportedError",
+    "Checkpoint",
+    "QuantType",
+    "open_checkpoint",
+    "Sampler",
+    "generate",
+    "stream_text",
+    "inspect",
+    "tensor_stats",
+    "load",
+    "KVCache",
+    "Model",
+    "PackedTernary",
+    "stamp",
+    "Tokenizer",
+    "load_tokenizer",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)

@@ -1,0 +1,195 @@
+"""The shape and the choices of a model, read from a checkpoint's metadata.
+
+    config = Config.from_checkpoint(checkpoint)
+
+Metadata that changes the computation and that this engine does not compute is refused by name; nothing is
+defaulted. Both formats give equal configs for one model, so they share one compiled program.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from bitnet_engine.errors import FormatError, UnsupportedError
+from bitnet_engine.formats import Checkpoint
+
+Activation = Literal["relu2", "silu"]
+
+# What each graph applies to the gate; the architecture name is all a GGUF says about it (llama.cpp's model
+# files and microsoft/BitNet#602: running `bitnet-b1.58` with SiLU is the best-known bug of the field).
+GGUF_ACTIVATION: dict[str, Activation] = {"bitnet": "silu", "bitnet-25": "relu2", "bitnet-b1.58": "relu2"}
+HF_ARCHITECTURE = "BitNetForCausalLM"
+
+
+@dataclass(frozen=True)
+class Config:
+    """Hyperparameters of a BitNet b1.58 decoder; hashable, so that it can key a compiled program.
+
+    rms_eps and rope_theta are rounded to float32, the precision they are used in: GGUF stores 1e-5 as
+    9.99999975e-06, and the two must not count as different models.
+    """
+
+    vocab: int
+    embed: int
+    layers: int
+    heads: int
+    kv_heads: int
+    head_dim: int
+    ffn: int
+    max_positions: int
+    rope_theta: float
+    rms_eps: float
+    activation: Activation
+
+    @classmethod
+    def from_checkpoint(cls, checkpoint: Checkpoint) -> "Config":
+        """Read the config of `checkpoint`.
+
+        Raises:
+            FormatError: a required key is missing or is not a number of the right kind.
+            UnsupportedError: the architecture, or a setting that changes the computation, is not computed here.
+        """
+        read = _from_gguf if checkpoint.format == "gguf" else _from_hf
+        config = read(_Keys(checkpoint.path, checkpoint.metadata), checkpoint)
+        config._check(checkpoint.path)
+        return config
+
+    def _check(self, path: Path) -> None:
+        if self.heads % self.kv_heads:
+            raise FormatError(
+                f"{path}: {self.heads} attention heads are not a multiple of {self.kv_heads} key/value heads. "
+                f"The metadata is damaged; convert the model again."
+            )
+        if self.head_dim % 2:
+            raise UnsupportedError(
+                f"{path}: head_dim is {self.head_dim}; rotary embedding needs an even number of dimensions."
+            )
+
+
+def _from_gguf(keys: "_Keys", checkpoint: Checkpoint) -> Config:
+    architecture = keys.text("general.architecture")
+    if architecture not in GGUF_ACTIVATION:
+        raise _unsupported(checkpoint.path, architecture, GGUF_ACTIVATION)
+    prefix = f"{architecture}."
+    embed, heads = keys.count(prefix + "embedding_length"), keys.count(prefix + "attention.head_count")
+    head_dim = keys.count(prefix + "attention.key_length", embed // heads)
+    keys.require(prefix + "rope.dimension_count", (None, head_dim))
+    keys.require(prefix + "rope.scaling.type", (None, "none", "linear"))
+    keys.require(prefix + "rope.scaling.factor", (None, 1, 0))
+    keys.require(prefix + "attention.value_length", (None, head_dim))
+    keys.require(prefix + "attention.sliding_window", (None, 0))
+    keys.require(prefix + "expert_count", (None, 0))
+    return Config(
+        vocab=_embedding_rows(checkpoint, "token_embd.weight"),
+        embed=embed,
+        layers=keys.count(prefix + "block_count"),
+        heads=heads,
+        kv_heads=keys.count(prefix + "attention.head_count_kv", heads),
+        head_dim=head_dim,
+        ffn=keys.count(prefix + "feed_forward_length"),
+        max_positions=keys.count(prefix + "context_length"),
+        rope_theta=keys.real(prefix + "rope.freq_base"),
+        rms_eps=keys.real(prefix + "attention.layer_norm_rms_epsilon"),
+        activation=GGUF_ACTIVATION[architecture],
+    )
+
+
+def _from_hf(keys: "_Keys", checkpoint: Checkpoint) -> Config:
+    names = keys.values.get("architectures")
+    architecture = names[0] if isinstance(names, list) and names else None
+    if architecture != HF_ARCHITECTURE:
+        raise _unsupported(checkpoint.path, architecture, (HF_ARCHITECTURE,))
+    activation = keys.text("hidden_act")
+    if activation not in ("relu2", "silu"):
+        raise UnsupportedError(f"{checkpoint.path}: hidden_act is {activation!r}; this engine computes relu2 and silu.")
+    keys.require("attention_bias", (None, False))
+    keys.require("rope_scaling", (None,))
+    keys.require("sliding_window", (None,))
+    keys.require("partial_rotary_factor", (None, 1.0))
+    quantization = keys.values.get("quantization_config") or {}
+    if quantization.get("use_rms_norm"):
+        raise UnsupportedError(
+            f"{checkpoint.path}: quantization_config.use_rms_norm is true; norms inside linears are not computed here."
+        )
+    embed, heads = keys.count("hidden_size"), keys.count("num_attention_heads")
+    return Config(
+        vocab=_embedding_rows(checkpoint, "model.embed_tokens.weight"),
+        embed=embed,
+        layers=keys.count("num_hidden_layers"),
+        heads=heads,
+        kv_heads=keys.count("num_key_value_heads", heads),
+        head_dim=keys.count("head_dim", embed // heads),
+        ffn=keys.count("intermediate_size"),
+        max_positions=keys.count("max_position_embeddings"),
+        rope_theta=_rope_theta(keys),
+        rms_eps=keys.real("rms_norm_eps"),
+        activation=activation,
+    )
+
+
+def _rope_theta(keys: "_Keys") -> float:
+    """rope_theta of a config.json: a top-level key, or in `rope_parameters` since transformers 5."""
+    parameters = keys.values.get("rope_parameters")
+    if parameters is None:
+        return keys.real("rope_theta")
+    nested = _Keys(keys.path, parameters if isinstance(parameters, Mapping) else {})
+    nested.require("rope_type", (None, "default"))
+    return nested.real("rope_theta")
+
+
+def _embedding_rows(checkpoint: Checkpoint, name: str) -> int:
+    # The tensor decides the vocabulary: several files declare a size that leaves out added tokens.
+    if name not in checkpoint.tensors:
+        raise FormatError(f"{checkpoint.path}: there is no tensor '{name}'; every model needs its token embedding.")
+    return checkpoint.tensors[name].shape[0]
+
+
+def _unsupported(path: Path, architecture: object, known: Any) -> UnsupportedError:
+    return UnsupportedError(
+        f"{path}: architecture {architecture!r} is not run by this engine, which runs {', '.join(known)}. "
+        f"`bitnet-tui info` shows what the file holds."
+    )
+
+
+@dataclass(frozen=True)
+class _Keys:
+    """Metadata with the questions a config asks of it; every refusal names the file and the key."""
+
+    path: Path
+    values: Mapping[str, Any]
+
+    def _get(self, key: str) -> Any:
+        if (value := self.values.get(key)) is None:
+            raise FormatError(f"{self.path}: the metadata has no '{key}', which the model cannot be run without.")
+        return value
+
+    def text(self, key: str) -> str:
+        value = self._get(key)
+        if not isinstance(value, str):
+            raise FormatError(f"{self.path}: metadata '{key}' is {value!r}; text was expected.")
+        return value
+
+    def count(self, key: str, absent: int | None = None) -> int:
+        if absent is not None and self.values.get(key) is None:
+            return absent
+        value = self._get(key)
+        if isinstance(value, bool) or not isinstance(value, int) or not 0 < value < 2**31:
+            raise FormatError(f"{self.path}: metadata '{key}' is {value!r}; a whole number from 1 to 2^31 is allowed.")
+        return value
+
+    def real(self, key: str) -> float:
+        value = self._get(key)
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < 1e30:
+            raise FormatError(f"{self.path}: metadata '{key}' is {value!r}; a positive number was expected.")
+        return float(np.float32(value))
+
+    def require(self, key: str, allowed: tuple[Any, ...]) -> None:
+        value = self.values.get(key)
+        if value not in allowed:
+            raise UnsupportedError(
+                f"{self.path}: metadata '{key}' is {value!r} and changes the computation; "
+                f"this engine computes {' or '.join(repr(a) for a in allowed if a is not None) or 'models without it'}."
+            )

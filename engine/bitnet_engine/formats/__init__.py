@@ -1,0 +1,47 @@
+"""Model files and folders: bytes in, `Checkpoint` out. numpy only, so that `info` answers at once.
+
+    from bitnet_engine.formats import open_checkpoint
+
+    with open_checkpoint("model-TQ2_0.gguf") as checkpoint:
+        print(checkpoint.format, len(checkpoint.tensors), checkpoint.findings)
+
+    checkpoint.py    open, read, hash        hf.py            config.json, shards, scale meaning
+    sniff.py         what a file is          strict_json.py   JSON that two parsers agree on
+    gguf.py          GGUF header             safetensors.py   SafeTensors header
+    gguf_layout.py   offsets and sizes       ternary.py       trits in and out
+    metadata.py      GGUF key-values         dense.py         floats out
+    ggml_types.py    type ids and sizes      gguf_writer.py   GGUF out
+    cursor.py        positional reads        types.py         the nouns
+
+Nothing here knows an architecture or a tokenizer.
+"""
+
+from bitnet_engine.formats.checkpoint import Checkpoint, open_checkpoint
+from bitnet_engine.formats.gguf_writer import Array, OutTensor, Scalar, write_gguf
+from bitnet_engine.formats.metadata import MetadataArray
+from bitnet_engine.formats.types import (
+    DEFAULT_LIMITS,
+    TERNARY_TYPES,
+    Finding,
+    Limits,
+    QuantType,
+    TensorInfo,
+    Trits,
+)
+
+__all__ = [
+    "DEFAULT_LIMITS",
+    "TERNARY_TYPES",
+    "Array",
+    "Checkpoint",
+    "Finding",
+    "Limits",
+    "MetadataArray",
+    "OutTensor",
+    "QuantType",
+    "Scalar",
+    "TensorInfo",
+    "Trits",
+    "open_checkpoint",
+    "write_gguf",
+]

@@ -1,0 +1,291 @@
+"""A model file or folder, opened: what its headers say, and its tensors on request.
+
+    with open_checkpoint("model.gguf") as checkpoint:
+        checkpoint.tensors["token_embd.weight"].shape          # (128256, 2560)
+        checkpoint.read_ternary("blk.0.attn_q.weight").values  # int8 [out, in]
+
+Opening reads headers and no tensor. Knows bytes, types and names; no architecture and no tokenizer.
+"""
+
+import hashlib
+import os
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from bitnet_engine.errors import FormatError, UnsupportedError
+from bitnet_engine.formats import dense, gguf, hf, safetensors
+from bitnet_engine.formats.cursor import SourceFile, stat_path
+from bitnet_engine.formats.sniff import Format, extension_finding, sniff
+from bitnet_engine.formats.ternary import ROW_MULTIPLE, UNPACKERS, unpack_hf
+from bitnet_engine.formats.types import (
+    DEFAULT_LIMITS,
+    TERNARY_TYPES,
+    Finding,
+    Limits,
+    QuantType,
+    TensorInfo,
+    Trits,
+    quoted,
+)
+
+CODE_3 = 2
+"""The value that the meaningless fourth code unpacks to."""
+
+_HASH_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Checkpoint:
+    """An open model. Close it, or use it in a `with` statement."""
+
+    path: Path
+    format: Format
+    version: str
+    """`v2` or `v3` of GGUF; empty for SafeTensors, which has no versions."""
+    metadata: Mapping[str, Any]
+    """GGUF's key-value pairs (arrays as `MetadataArray`), or the parsed config.json ({} without one)."""
+    tensors: Mapping[str, TensorInfo]
+    """By name, in the order of their bytes."""
+    findings: tuple[Finding, ...]
+    tokenizer_files: Mapping[str, Path]
+    """The tokenizer's files beside a SafeTensors model, by file name; empty for GGUF."""
+    _sources: Mapping[Path, SourceFile] = field(repr=False)
+    _config: bytes = field(repr=False)
+
+    def __enter__(self) -> "Checkpoint":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files that hold tensors, in name order."""
+        return tuple(self._sources)
+
+    @property
+    def size(self) -> int:
+        """Bytes of all `files`."""
+        return sum(source.size for source in self._sources.values())
+
+    def close(self) -> None:
+        """Close every file. Reading a tensor or a metadata array afterwards is a StorageError."""
+        for source in self._sources.values():
+            source.close()
+
+    def info(self, name: str) -> TensorInfo:
+        """Return what the header says of tensor `name`.
+
+        Raises:
+            FormatError: there is no such tensor.
+        """
+        if name not in self.tensors:
+            raise FormatError(f"{self.path}: has no tensor {quoted(name)} among its {len(self.tensors)}")
+        return self.tensors[name]
+
+    def is_ternary(self, name: str) -> bool:
+        """Return whether tensor `name` is stored as trits and scales."""
+        return self.info(name).type in TERNARY_TYPES
+
+    def scale_meaning(self) -> hf.ScaleMeaning | None:
+        """Return what the packed tensors' `weight_scale` does; None where no tensor is packed HF's way.
+
+        Raises:
+            FormatError: config.json is absent or does not say.
+        """
+        if all(tensor.type is not QuantType.HF_PACKED for tensor in self.tensors.values()):
+            return None
+        return hf.scale_meaning(dict(self.metadata), self.path)
+
+    def read_bytes(self, name: str) -> bytes:
+        """Return the bytes of tensor `name` as they are stored.
+
+        Raises:
+            FormatError: there is no such tensor.
+            StorageError: the file changed since it was opened, or cannot be read.
+        """
+        info = self.info(name)
+        return self._sources[info.file].read(info.offset, info.nbytes)
+
+    def read_dense(self, name: str) -> np.ndarray:
+        """Return tensor `name` as float32 of its logical shape; a ternary one as trits times scale.
+
+        Raises:
+            FormatError: there is no such tensor, or its trits are bad (`read_ternary`).
+            UnsupportedError: its type is not decoded here.
+            StorageError: as `read_bytes`.
+        """
+        if self.is_ternary(name):
+            return self.read_ternary(name).dense()
+        return dense.decode(self.info(name), self.read_bytes(name))
+
+    def read_ternary(self, name: str) -> Trits:
+        """Return tensor `name` as int8 `[out, in]` in {-1, 0, 1} and its scale.
+
+        Raises:
+            FormatError: there is no such tensor, it holds code 3, or its scale is missing or not finite.
+            UnsupportedError: it is not stored as trits, or in a layout that its file does not describe.
+            StorageError: as `read_bytes`.
+        """
+        info = self.info(name)
+        trits = self.read_codes(name)
+        wrong = trits.values == CODE_3
+        if wrong.any():
+            row, column = np.argwhere(wrong)[0].tolist()
+            raise self._error(
+                info,
+                f"holds code 3, which is no trit, {int(wrong.sum())} times, first at row {row}, column "
+                f"{column}; the file is corrupt or its layout another: fetch or convert it again",
+            )
+        if not np.isfinite(trits.scale).all():
+            count = int((~np.isfinite(trits.scale)).sum())
+            raise self._error(info, f"has {count} scales that are not finite; the file is corrupt: fetch it again")
+        return trits
+
+    def read_codes(self, name: str) -> Trits:
+        """Return what `read_ternary` does, unchecked: code 3 comes out as the value 2, scales as they are.
+
+        Raises:
+            FormatError, UnsupportedError, StorageError: as `read_ternary`, but for what is not checked.
+        """
+        info = self.info(name)
+        shape = self._matrix_shape(info)
+        if info.type is QuantType.HF_PACKED:
+            return unpack_hf(self.read_bytes(name), shape, self._weight_scale(info))
+        if shape[1] % ROW_MULTIPLE[info.type]:
+            raise self._error(
+                info, f"has rows of {shape[1]}; {info.type} allows multiples of {ROW_MULTIPLE[info.type]}"
+            )
+        return UNPACKERS[info.type](self.read_bytes(name), shape)
+
+    def sha256(self) -> str:
+        """Return the sha256 of the model's bytes: config.json where it has one, then its files in name order.
+
+        For one GGUF file that is what `sha256sum` prints. Reads everything once, a megabyte at a time.
+
+        Raises:
+            StorageError: a file changed since it was opened, or cannot be read.
+        """
+        # As it was read: what config.json says of the scales is part of the weights.
+        digest = hashlib.sha256(self._config)
+        for source in self._sources.values():
+            for start in range(0, source.size, _HASH_CHUNK):
+                digest.update(source.read(start, min(_HASH_CHUNK, source.size - start)))
+        return digest.hexdigest()
+
+    def _matrix_shape(self, info: TensorInfo) -> tuple[int, int]:
+        if info.type in (QuantType.TL1, QuantType.TL2):
+            raise UnsupportedError(
+                f"{info.file}: tensor {quoted(info.name)} is {info.type}, whose tile sizes are not stored "
+                f"in the file; convert the model to I2_S, TQ1_0 or TQ2_0"
+            )
+        if hf.is_bare(info):
+            raise self._error(
+                info,
+                f"is packed (U8) and {quoted(hf.scale_name(info.name))} is missing; convert the model again",
+            )
+        if info.type not in TERNARY_TYPES:
+            raise UnsupportedError(
+                f"{info.file}: tensor {quoted(info.name)} is {info.type}, which holds no trits; read it as floats"
+            )
+        if len(info.shape) != 2:
+            raise self._error(info, f"is {info.type} of shape {info.shape}; a matrix was expected")
+        return info.shape[0], info.shape[1]
+
+    def _weight_scale(self, info: TensorInfo) -> np.ndarray:
+        """Return the number that multiplies the trits, float32 `()`, whichever way it is stored."""
+        meaning = hf.scale_meaning(dict(self.metadata), self.path)
+        stored = self.read_dense(hf.scale_name(info.name))
+        if stored.size != 1:
+            raise self._error(info, f"has a weight_scale of {stored.size} values; 1 was expected")
+        scale = stored.reshape(())
+        with np.errstate(divide="ignore"):
+            return scale if meaning == "multiply" else np.asarray(np.float32(1) / scale)
+
+    def _error(self, info: TensorInfo, what: str) -> FormatError:
+        return FormatError(f"{info.file}: tensor {quoted(info.name)} {what}")
+
+
+def open_checkpoint(path: str | os.PathLike[str], *, limits: Limits = DEFAULT_LIMITS) -> Checkpoint:
+    """Open a GGUF file, a SafeTensors file, or a folder of one or the other.
+
+    The first bytes decide what a file is; its name only earns a finding where it claims another format.
+
+    Raises:
+        FormatError: nothing is there, or it is no model, or its header is wrong or beyond `limits`.
+        StorageError: it cannot be read, or changes meanwhile.
+    """
+    place = Path(path)
+    if stat.S_ISDIR(stat_path(place).st_mode):
+        return _open_files(place, hf.find_files(place, limits), limits)
+    return _open_files(place, hf.Layout([place]), limits)
+
+
+def _open_files(path: Path, layout: hf.Layout, limits: Limits) -> Checkpoint:
+    sources: dict[Path, SourceFile] = {}
+    try:
+        for file in layout.files:
+            sources[file] = SourceFile.open(file)
+        kinds = {sniff(source) for source in sources.values()}
+        if kinds == {"gguf"} and len(sources) == 1:
+            return _open_gguf(path, layout, sources, limits)
+        if kinds == {"safetensors"}:
+            return _open_safetensors(path, layout, sources, limits)
+        raise FormatError(f"{path}: its shards are not all SafeTensors; fetch them again")
+    except BaseException:
+        for source in sources.values():
+            source.close()
+        raise
+
+
+def _open_gguf(path: Path, layout: hf.Layout, sources: dict[Path, SourceFile], limits: Limits) -> Checkpoint:
+    (source,) = sources.values()
+    header = gguf.read_header(source, limits)
+    return Checkpoint(
+        path=path,
+        format="gguf",
+        version=f"v{header.version}",
+        metadata=header.metadata,
+        tensors={tensor.name: tensor for tensor in header.tensors},
+        findings=(*layout.findings, *extension_finding(source, "gguf"), *header.findings),
+        tokenizer_files={},
+        _sources=sources,
+        _config=b"",
+    )
+
+
+def _open_safetensors(path: Path, layout: hf.Layout, sources: dict[Path, SourceFile], limits: Limits) -> Checkpoint:
+    folder = layout.files[0].parent
+    config_data, config, findings = hf.read_config(folder, limits)
+    findings = [*layout.findings, *findings]
+    tensors: list[TensorInfo] = []
+    for source in sources.values():
+        header = safetensors.read_header(source, limits)
+        tensors += header.tensors
+        findings += [*extension_finding(source, "safetensors"), *header.findings]
+    if layout.weight_map is not None:
+        hf.check_shards(folder, layout.weight_map, tensors)
+    tensors = hf.mark_packed(tensors)
+    findings += hf.missing_scales(tensors)
+    if not config_data:
+        message = f"has no {hf.CONFIG} beside it: no architecture, and packed trits of unknown scale"
+        findings.append(Finding("no-config", "warning", path.name, message, "put the model's config.json beside it"))
+    return Checkpoint(
+        path=path,
+        format="safetensors",
+        version="",
+        metadata=config,
+        tensors={tensor.name: tensor for tensor in tensors},
+        findings=tuple(findings),
+        tokenizer_files=hf.tokenizer_files(folder),
+        _sources=sources,
+        _config=config_data,
+    )

@@ -1,0 +1,118 @@
+"""GGUF, versions 2 and 3, little endian: the header, and where every tensor lies.
+
+    header = read_header(source, limits)
+    header.metadata["general.architecture"], header.tensors[0].offset
+
+Layout: docs/formats.md §2.1-2.3 (llama.cpp `ggml/src/gguf.cpp`). Files of the BitNet forks are read too,
+whose type ids collide with llama.cpp's: the true length of a tensor decides. Decodes no tensor.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from bitnet_engine.formats.cursor import HeaderCursor, SourceFile
+from bitnet_engine.formats.gguf_layout import DeclaredTensor, place
+from bitnet_engine.formats.metadata import MetadataReader
+from bitnet_engine.formats.types import Finding, Limits, TensorInfo, quoted
+
+MAGIC = b"GGUF"
+DEFAULT_ALIGNMENT = 32
+
+_LARGEST_ALIGNMENT = 1 << 20
+_LARGEST_COUNT = 2**63 - 1
+_SMALLEST_TENSOR = 8 + 4 + 4 + 8
+"""An empty name, no dimensions, a type and an offset."""
+_SMALLEST_HEADER = 24
+
+
+@dataclass(frozen=True, slots=True)
+class GGUFHeader:
+    """What the front of a GGUF file says, checked against the file's size."""
+
+    version: int
+    metadata: dict[str, Any]
+    tensors: list[TensorInfo]
+    findings: list[Finding]
+
+
+def read_header(source: SourceFile, limits: Limits) -> GGUFHeader:
+    """Read and check everything before the tensor data.
+
+    Raises:
+        FormatError: the header contradicts itself, the file's size, or the limits.
+        StorageError: the file cannot be read or changes meanwhile.
+    """
+    cursor = HeaderCursor(source, limit=limits.header_bytes)
+    cursor.need(_SMALLEST_HEADER, "the GGUF header")
+    cursor.skip(len(MAGIC), "the magic")
+    version = _version(cursor)
+    tensor_count, pair_count = cursor.u64("the tensor count"), cursor.u64("the metadata count")
+    metadata = MetadataReader(source, cursor, limits).read(pair_count)
+    alignment = _alignment(cursor, metadata)
+    declared = _tensors(cursor, tensor_count, limits)
+    data_start = -(-cursor.position // alignment) * alignment
+    tensors, findings = place(source, declared, data_start, alignment)
+    return GGUFHeader(version, metadata, tensors, findings + _split(source, metadata))
+
+
+def _version(cursor: HeaderCursor) -> int:
+    version = cursor.u32("the version")
+    if version in (2, 3):
+        return version
+    swapped = int.from_bytes(version.to_bytes(4, "little"), "big")
+    if swapped in (1, 2, 3):
+        raise cursor.error(f"is a big-endian GGUF, version {swapped}; convert it with gguf-convert-endian FILE little")
+    if version == 1:
+        raise cursor.error("is GGUF version 1, of August 2023; versions 2 and 3 are read: convert the model again")
+    raise cursor.error(f"declares GGUF version {version} at byte 4; versions 2 and 3 are read")
+
+
+def _alignment(cursor: HeaderCursor, metadata: dict[str, Any]) -> int:
+    alignment = metadata.get("general.alignment", DEFAULT_ALIGNMENT)
+    whole = isinstance(alignment, int) and not isinstance(alignment, bool)
+    if not whole or not 0 < alignment <= _LARGEST_ALIGNMENT or alignment & (alignment - 1):
+        raise cursor.error(
+            f"general.alignment is {alignment!r:.40}; a power of two up to {_LARGEST_ALIGNMENT} is allowed"
+        )
+    return alignment
+
+
+def _tensors(cursor: HeaderCursor, count: int, limits: Limits) -> list[DeclaredTensor]:
+    if count > limits.tensors:
+        raise cursor.error(
+            f"declares {count} tensors, the limit is {limits.tensors}; raise the limit tensors to read it"
+        )
+    cursor.need(count * _SMALLEST_TENSOR, f"the table of {count} tensors")
+    names: set[str] = set()
+    declared: list[DeclaredTensor] = []
+    for index in range(count):
+        start = cursor.position
+        name = cursor.string(f"the name of tensor {index}")
+        if name in names:
+            raise cursor.error(f"tensor {quoted(name)} at byte {start} is declared twice; a name may appear once")
+        names.add(name)
+        declared.append(_tensor(cursor, name, limits))
+    return declared
+
+
+def _tensor(cursor: HeaderCursor, name: str, limits: Limits) -> DeclaredTensor:
+    what = f"tensor {quoted(name)}"
+    dimensions = cursor.u32(what)
+    if dimensions > limits.dimensions:
+        raise cursor.error(f"{what} has {dimensions} dimensions; up to {limits.dimensions} are allowed")
+    extents = [cursor.u64(what) for _ in range(dimensions)]
+    type_id, offset = cursor.u32(what), cursor.u64(what)
+    tensor = DeclaredTensor(name, type_id, tuple(reversed(extents)), offset)
+    if tensor.count > _LARGEST_COUNT or max(extents, default=0) > _LARGEST_COUNT:
+        raise cursor.error(
+            f"{what} has the shape {tensor.shape}, more weights than 63 bits can count; the file is corrupt"
+        )
+    return tensor
+
+
+def _split(source: SourceFile, metadata: dict[str, Any]) -> list[Finding]:
+    count = metadata.get("split.count", 1)
+    if not isinstance(count, int) or count <= 1:
+        return []
+    message = f"is part {metadata.get('split.no', 0)} (from 0) of {count} parts; only this part is read"
+    return [Finding("split", "warning", source.path.name, message, "join the parts with llama-gguf-split --merge")]

@@ -1,0 +1,201 @@
+"""A BitNet b1.58 language model: weights, cache, and the three ways to run it.
+
+    logits = model.logits(tokens)                            # every position, for scoring
+    logits, cache = model.prefill(tokens, max_len=512)       # the last position, and a cache
+    logits, cache = model.decode(token, cache)               # one more
+
+All three are one function, `forward`: scoring is a prefill whose every row is kept. It knows nothing of files
+(`load` builds a Model), of text beyond holding the tokenizer, or of sampling (`generate`).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from bitnet_engine.config import Config
+from bitnet_engine.errors import BitnetError
+from bitnet_engine.layers import activate, attention, rms_norm, rope, rope_tables
+from bitnet_engine.packing import PackedTernary, bitlinear
+from bitnet_engine.tokenizer import Tokenizer
+
+SMALLEST_BUCKET = 32
+Rows = Float[Array, "seq kv_heads head_dim"]
+
+
+class Layers(eqx.Module):
+    """The weights of all blocks, stacked along a leading layer axis."""
+
+    attn_norm: Float[Array, "layer embed"]
+    attn_q: PackedTernary
+    attn_k: PackedTernary
+    attn_v: PackedTernary
+    attn_sub_norm: Float[Array, "layer heads_x_dim"]
+    attn_output: PackedTernary
+    ffn_norm: Float[Array, "layer embed"]
+    ffn_gate: PackedTernary
+    ffn_up: PackedTernary
+    ffn_sub_norm: Float[Array, "layer ffn"]
+    ffn_down: PackedTernary
+
+
+class Weights(eqx.Module):
+    """Everything a forward pass reads. `output` is None where the head is tied to the embedding."""
+
+    token_embd: Float[Array, "vocab embed"]
+    layers: Layers
+    output_norm: Float[Array, " embed"]
+    output: Float[Array, "vocab embed"] | None
+
+
+class KVCache(eqx.Module):
+    """Keys (rotated) and values of every position so far; rows from `length` on mean nothing yet."""
+
+    k: Float[Array, "layer kv_seq kv_heads head_dim"]
+    v: Float[Array, "layer kv_seq kv_heads head_dim"]
+    length: Int[Array, ""]
+
+    @classmethod
+    def empty(cls, config: Config, max_len: int) -> "KVCache":
+        """Return a cache of zeros for `max_len` positions."""
+        shape = (config.layers, max_len, config.kv_heads, config.head_dim)
+        return cls(jnp.zeros(shape, jnp.float32), jnp.zeros(shape, jnp.float32), jnp.int32(0))
+
+
+@dataclass(frozen=True)
+class Model:
+    """A loaded model: config + weights + tokenizer. A `LogitSource` for parity."""
+
+    config: Config
+    weights: Weights
+    tokenizer: Tokenizer
+
+    def logits(self, tokens: Sequence[int]) -> Float[np.ndarray, "seq vocab"]:
+        """Return the next-token logits after every prefix of `tokens`, float32.
+
+        Raises:
+            BitnetError: no tokens, more than the model has positions for, or an id outside the vocabulary.
+        """
+        padded = self._padded(tokens, self.config.max_positions)
+        return np.asarray(_score(self.config, self.weights, padded))[: len(tokens)]
+
+    def prefill(self, tokens: Sequence[int], max_len: int) -> tuple[Float[Array, " vocab"], KVCache]:
+        """Run a prompt; return the logits after its last token and a cache with room for `max_len` positions.
+
+        Raises:
+            BitnetError: as `logits`, or the prompt is longer than `max_len`.
+        """
+        limit = min(max_len, self.config.max_positions)
+        return _prefill(self.config, limit, self.weights, self._padded(tokens, limit), jnp.int32(len(tokens)))
+
+    def decode(self, token: int, cache: KVCache) -> tuple[Float[Array, " vocab"], KVCache]:
+        """Run one more token. The cache passed in is consumed: its memory becomes the returned one's.
+
+        Raises:
+            BitnetError: the cache is full (it takes `max_len` tokens in all, prompt included), or the id is
+                outside the vocabulary.
+        """
+        if int(cache.length) >= cache.k.shape[1]:
+            raise BitnetError(f"The cache is full: it was made for {cache.k.shape[1]} positions.")
+        self._check_ids(np.asarray([token]))
+        return _decode(self.config, self.weights, jnp.asarray([token], jnp.int32), cache)
+
+    def _padded(self, tokens: Sequence[int], limit: int) -> Int[Array, " bucket"]:
+        ids = np.asarray(tokens, np.int64)
+        if not 0 < ids.size <= limit:
+            raise BitnetError(f"{ids.size} tokens cannot be run at once; 1 to {limit} positions are allowed here.")
+        self._check_ids(ids)
+        padded = np.zeros(bucket(ids.size, limit), np.int32)
+        padded[: ids.size] = ids
+        return jnp.asarray(padded)
+
+    def _check_ids(self, ids: np.ndarray) -> None:
+        # XLA would clamp the index and answer for another token.
+        outside = ids[(ids < 0) | (ids >= self.config.vocab)]
+        if outside.size:
+            raise BitnetError(f"Token {outside[0]} is outside the vocabulary of {self.config.vocab}.")
+
+
+def bucket(length: int, limit: int) -> int:
+    """Return the padded length for `length` tokens: 32, 128, 512, … but never over `limit`.
+
+    Few shapes mean few compilations. Padding follows the tokens, where causality hides it from them.
+    """
+    size = SMALLEST_BUCKET
+    while size < length:
+        size *= 4
+    return min(size, limit)
+
+
+def forward(
+    config: Config, weights: Weights, tokens: Int[Array, " seq"], cache: KVCache
+) -> tuple[Float[Array, "seq embed"], KVCache]:
+    """Run `tokens` at the positions that follow the cache; return final hidden states and the grown cache."""
+    positions = cache.length + jnp.arange(tokens.shape[0])
+    tables = rope_tables(positions, config.head_dim, config.rope_theta)
+
+    def block(
+        hidden: Float[Array, "seq embed"], xs: tuple[Layers, Array, Array]
+    ) -> tuple[Float[Array, "seq embed"], tuple[Array, Array]]:
+        layer, k_rows, v_rows = xs
+        q, k, v = _qkv(config, layer, hidden, tables)
+        k_rows = jax.lax.dynamic_update_slice(k_rows, k, (cache.length, 0, 0))
+        v_rows = jax.lax.dynamic_update_slice(v_rows, v, (cache.length, 0, 0))
+        mixed = attention(q, k_rows, v_rows, positions)
+        hidden += bitlinear(rms_norm(mixed, layer.attn_sub_norm, config.rms_eps), layer.attn_output)
+        return hidden + _feed_forward(config, layer, hidden), (k_rows, v_rows)
+
+    hidden, (k, v) = jax.lax.scan(block, weights.token_embd[tokens], (weights.layers, cache.k, cache.v))
+    return hidden, KVCache(k, v, cache.length + tokens.shape[0])
+
+
+def _qkv(
+    config: Config, layer: Layers, hidden: Float[Array, "seq embed"], tables: tuple[Array, Array]
+) -> tuple[Float[Array, "seq heads head_dim"], Rows, Rows]:
+    x = rms_norm(hidden, layer.attn_norm, config.rms_eps)
+    q = bitlinear(x, layer.attn_q).reshape(-1, config.heads, config.head_dim)
+    k = bitlinear(x, layer.attn_k).reshape(-1, config.kv_heads, config.head_dim)
+    v = bitlinear(x, layer.attn_v).reshape(-1, config.kv_heads, config.head_dim)
+    return rope(q, *tables), rope(k, *tables), v
+
+
+def _feed_forward(config: Config, layer: Layers, hidden: Float[Array, "seq embed"]) -> Float[Array, "seq embed"]:
+    x = rms_norm(hidden, layer.ffn_norm, config.rms_eps)
+    gated = activate(bitlinear(x, layer.ffn_gate), config.activation) * bitlinear(x, layer.ffn_up)
+    return bitlinear(rms_norm(gated, layer.ffn_sub_norm, config.rms_eps), layer.ffn_down)
+
+
+def _head(config: Config, weights: Weights, hidden: Float[Array, "seq embed"]) -> Float[Array, "seq vocab"]:
+    # Neither side is quantised in the head. HIGHEST keeps GPUs and TPUs from rounding the operands.
+    table = weights.token_embd if weights.output is None else weights.output
+    x = rms_norm(hidden, weights.output_norm, config.rms_eps)
+    return jnp.matmul(x, table.T, precision=jax.lax.Precision.HIGHEST)
+
+
+@partial(jax.jit, static_argnames="config")
+def _score(config: Config, weights: Weights, tokens: Int[Array, " seq"]) -> Float[Array, "seq vocab"]:
+    hidden, _ = forward(config, weights, tokens, KVCache.empty(config, tokens.shape[0]))
+    return _head(config, weights, hidden)
+
+
+@partial(jax.jit, static_argnames=("config", "max_len"))
+def _prefill(
+    config: Config, max_len: int, weights: Weights, tokens: Int[Array, " seq"], length: Int[Array, ""]
+) -> tuple[Float[Array, " vocab"], KVCache]:
+    hidden, cache = forward(config, weights, tokens, KVCache.empty(config, max_len))
+    last = jax.lax.dynamic_slice_in_dim(hidden, length - 1, 1)
+    # Rows behind the prompt hold padding; decode overwrites each before any query can see it.
+    return _head(config, weights, last)[0], KVCache(cache.k, cache.v, length)
+
+
+@partial(jax.jit, static_argnames="config", donate_argnames="cache")
+def _decode(
+    config: Config, weights: Weights, token: Int[Array, " one"], cache: KVCache
+) -> tuple[Float[Array, " vocab"], KVCache]:
+    hidden, cache = forward(config, weights, token, cache)
+    return _head(config, weights, hidden)[0], cache

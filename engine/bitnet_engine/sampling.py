@@ -1,0 +1,88 @@
+"""Text out of a model, one token at a time: greedy, or sampled with a seed.
+
+    for token in generate(model, tokens, max_new=64, sampler=Sampler(temperature=0.8, seed=1)):
+        print(model.tokenizer.piece(token), end="")
+
+Sampling runs on the host in float64, so that one seed gives one text on every device that gives the same logits.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from bitnet_engine.errors import BitnetError, SettingError
+from bitnet_engine.model import Model
+from bitnet_engine.tokenizer import Tokenizer
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """How the next token is chosen. Temperature 0 is greedy: the largest logit, the lowest id of equals."""
+
+    temperature: float = 0.0
+    top_k: int = 0
+    """Keep only the k most probable tokens; 0 keeps all."""
+    top_p: float = 1.0
+    """Then keep the fewest tokens whose probabilities reach this sum."""
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not (self.temperature >= 0 and self.top_k >= 0 and 0 < self.top_p <= 1):
+            raise SettingError(
+                f"Sampling settings are out of range: temperature {self.temperature} (0 or more), "
+                f"top_k {self.top_k} (0 or more), top_p {self.top_p} (over 0, up to 1)."
+            )
+
+    def choose(self, logits: np.ndarray, random: np.random.Generator) -> int:
+        """Return the next token for `logits` [vocab].
+
+        Raises:
+            BitnetError: the logits hold NaN, so that no token is likelier than another.
+        """
+        if np.isnan(logits).any():
+            raise BitnetError("The model's logits hold NaN; no token can be chosen. `bitnet-tui info` may say why.")
+        if self.temperature == 0:
+            return int(np.argmax(logits))
+        order = np.argsort(-logits, kind="stable")[: self.top_k or None]
+        scaled = logits[order].astype(np.float64) / self.temperature
+        probabilities = np.exp(scaled - scaled[0])
+        probabilities /= probabilities.sum()
+        kept = int(np.searchsorted(np.cumsum(probabilities), self.top_p)) + 1 if self.top_p < 1 else len(order)
+        nucleus = probabilities[:kept]
+        return int(order[random.choice(len(nucleus), p=nucleus / nucleus.sum())])
+
+
+def generate(model: Model, tokens: Sequence[int], max_new: int, sampler: Sampler = Sampler()) -> Iterator[int]:
+    """Yield up to `max_new` tokens that follow `tokens`; end after the model's end-of-text token.
+
+    Raises:
+        SettingError: the prompt and `max_new` do not fit the model's positions.
+    """
+    room = model.config.max_positions - len(tokens)
+    if not 0 < max_new <= room:
+        raise SettingError(
+            f"{max_new} new tokens after a prompt of {len(tokens)} do not fit; "
+            f"the model has {model.config.max_positions} positions, so 1 to {room} are allowed."
+        )
+    random = np.random.default_rng(sampler.seed)
+    logits, cache = model.prefill(tokens, max_len=len(tokens) + max_new)
+    for step in range(max_new):
+        token = sampler.choose(np.asarray(logits), random)
+        yield token
+        if token == model.tokenizer.eos or step == max_new - 1:
+            return
+        logits, cache = model.decode(token, cache)
+
+
+def stream_text(tokenizer: Tokenizer, tokens: Iterable[int]) -> Iterator[str]:
+    """Yield the text of `tokens` piece by piece, holding back a character until its last byte is there."""
+    pending: list[int] = []
+    for token in tokens:
+        pending.append(token)
+        text = tokenizer.decode(pending)
+        if not text.endswith("\ufffd"):
+            yield text
+            pending.clear()
+    if pending:
+        yield tokenizer.decode(pending)

@@ -1,0 +1,61 @@
+"""PackedTernary: the layout, the exact integer product, the two quantisers."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from bitnet_engine.packing import PackedTernary, absmean, bitlinear, quantize_activations, ternary_matmul
+
+
+@settings(max_examples=50, deadline=None)
+@given(arrays(np.int8, st.tuples(st.integers(1, 9), st.integers(1, 19)), elements=st.integers(-1, 1)))
+def test_pack_loses_no_trit(trits):
+    """Red when padding of a width that is no multiple of four leaks into the trits."""
+    assert np.array_equal(PackedTernary.from_trits(trits, 0.5).to_trits(), trits)
+
+
+@pytest.mark.parametrize("rows", [1, 2, 7])
+@pytest.mark.parametrize("features", [256, 250])
+def test_product_is_exact(rows, features):
+    """Red when a sum is rounded, a field is mixed up, or the row padding of one token leaks."""
+    random = np.random.default_rng(rows)
+    trits = random.integers(-1, 2, (33, features)).astype(np.int8)
+    q = random.integers(-128, 128, (rows, features)).astype(np.int8)
+    expected = q.astype(np.int64) @ trits.T.astype(np.int64)
+    found = ternary_matmul(jnp.asarray(q), PackedTernary.from_trits(trits, 1.0))
+    assert found.dtype == jnp.int32
+    assert np.array_equal(np.asarray(found), expected)
+
+
+def test_sums_over_float32_precision_stay_exact():
+    """Red when the accumulation runs in float32: 2^24 + 1 is then lost."""
+    features = 140_000
+    trits = np.ones((1, features), np.int8)
+    q = np.full((2, features), 127, np.int8)
+    q[:, 0] = 126
+    found = ternary_matmul(jnp.asarray(q), PackedTernary.from_trits(trits, 1.0))
+    assert int(found[0, 0]) == 127 * features - 1
+
+
+def test_activations_round_half_to_even_and_clip():
+    """Red when half rounds away from zero, as one engine does: 0.5 becomes 1 there."""
+    x = jnp.asarray([[127.0, 0.5, 1.5, 2.5, -0.5, -127.0]])
+    q, scale = quantize_activations(x)
+    assert np.asarray(q)[0].tolist() == [127, 0, 2, 2, 0, -127]
+    assert float(scale[0]) == 1.0
+
+
+def test_a_row_of_zeros_stays_zero():
+    """Red when the absmax of an all-zero row divides by zero."""
+    w = PackedTernary.from_trits(np.ones((3, 8), np.int8), 2.0)
+    assert np.array_equal(np.asarray(bitlinear(jnp.zeros((2, 8)), w)), np.zeros((2, 3)))
+
+
+def test_absmean_thresholds_at_half_the_mean():
+    """Red when exactly half the mean becomes 1: it rounds half to even, to 0."""
+    trits, scale = absmean(np.array([[2.0, -0.5, 0.5, -1.0]], np.float32))
+    assert trits.tolist() == [[1, 0, 0, -1]]
+    assert scale == 1.0
