@@ -1,0 +1,95 @@
+"""Is it still the same model? Numbers of two models on one text, and a judgement of them.
+
+    import bitnet_parity as parity
+
+    corpus = parity.load_corpus(Path("samples/eval"))
+    report = parity.compare(reference=a, candidate=b, reference_tokenizer=ta, candidate_tokenizer=tb,
+                            corpus=corpus, gates=parity.Gates.profile("quantized"), context=512)
+    report.judgement.verdict                            # Verdict.PASS, FAIL or INCONCLUSIVE
+
+`reference` and `candidate` are anything with `.logits(tokens)`, always in that order; all nll and kl are in
+nats, and kl is KL(reference ‖ candidate). Names are imported on first use: `import bitnet_parity` itself
+loads neither numpy nor numba. Knows no engine, no file format of models, no terminal.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bitnet_parity.comparison import Inputs, Item, compare, stream
+    from bitnet_parity.corpus import Corpus, Document, load_corpus, windows
+    from bitnet_parity.evaluation import Evaluation, ScoredDocument, evaluate
+    from bitnet_parity.failures import FailureLog
+    from bitnet_parity.gates import GateResult, Gates, Judgement, Numbers, Verdict, judge, judge_tokenizer
+    from bitnet_parity.metrics import WindowMetrics, measure
+    from bitnet_parity.report import Report
+    from bitnet_parity.rows import DocumentRow, Plan, Stage, TokenRow
+    from bitnet_parity.sources import LogitSource, TokenizerSource
+    from bitnet_parity.statistics import ClusteredMean, clustered_mean
+    from bitnet_parity.tau import tau_b, tau_b_rows
+    from bitnet_parity.tokenization import BATTERY, TokenizerDifference, TokenizerParity, compare_tokenizers
+
+_MODULES = {
+    "comparison": ("Inputs", "Item", "compare", "stream"),
+    "corpus": ("Corpus", "Document", "load_corpus", "windows"),
+    "evaluation": ("Evaluation", "ScoredDocument", "evaluate"),
+    "failures": ("FailureLog",),
+    "gates": ("GateResult", "Gates", "Judgement", "Numbers", "Verdict", "judge", "judge_tokenizer"),
+    "metrics": ("WindowMetrics", "measure"),
+    "report": ("Report",),
+    "rows": ("DocumentRow", "Plan", "Stage", "TokenRow"),
+    "sources": ("LogitSource", "TokenizerSource"),
+    "statistics": ("ClusteredMean", "clustered_mean"),
+    "tau": ("tau_b", "tau_b_rows"),
+    "tokenization": ("BATTERY", "TokenizerDifference", "TokenizerParity", "compare_tokenizers"),
+}
+_HOME = {name: module for module, names in _MODULES.items() for name in names}
+
+__all__ = [  # spelled out for type checkers; a test holds it equal to the table above
+    "BATTERY",
+    "ClusteredMean",
+    "Corpus",
+    "Document",
+    "DocumentRow",
+    "Evaluation",
+    "FailureLog",
+    "GateResult",
+    "Gates",
+    "Inputs",
+    "Item",
+    "Judgement",
+    "LogitSource",
+    "Numbers",
+    "Plan",
+    "Report",
+    "ScoredDocument",
+    "Stage",
+    "TokenRow",
+    "TokenizerDifference",
+    "TokenizerParity",
+    "TokenizerSource",
+    "Verdict",
+    "WindowMetrics",
+    "clustered_mean",
+    "compare",
+    "compare_tokenizers",
+    "evaluate",
+    "judge",
+    "judge_tokenizer",
+    "load_corpus",
+    "measure",
+    "stream",
+    "tau_b",
+    "tau_b_rows",
+    "windows",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

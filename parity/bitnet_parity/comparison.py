@@ -1,0 +1,195 @@
+"""Score two models on one text, token by token, along one shared path.
+
+    for item in stream(reference=a, candidate=b, reference_tokenizer=ta, candidate_tokenizer=tb,
+                       corpus=load_corpus(path), gates=Gates.profile("fp32"), context=512): ...
+
+The reference's tokenizer makes the ids and both sides are fed the same ones (teacher-forced): no side's own
+choice moves the path. Where the tokenizers differ the comparison goes on with the reference's ids, and the
+gate says so. Memory: the ids of the corpus, one window of logits a side, a few numbers a token. Knows no
+engine: a side is anything with `.logits`.
+"""
+
+import time
+from array import array
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NotRequired, TypedDict, Unpack
+
+from bitnet_engine.errors import SettingError
+from bitnet_parity.corpus import Corpus
+from bitnet_parity.failures import FailureLog, reasons
+from bitnet_parity.gates import Gates, judge
+from bitnet_parity.report import Report, gather
+from bitnet_parity.rows import DocumentRow, Plan, Stage, TokenRow
+from bitnet_parity.scoring import EncodedDocument, ScoredWindow, Scorer
+from bitnet_parity.sources import LogitSource, TokenizerSource
+from bitnet_parity.tally import Tally
+from bitnet_parity.tokenization import TokenizerParity, compare_tokenizers
+
+Item = Stage | Plan | TokenizerParity | TokenRow | DocumentRow | Report
+"""What `stream` yields: tokenizers, plan, then for each document its tokens and its row, the report last."""
+
+
+class Inputs(TypedDict):
+    """The arguments of `stream` and `compare`.
+
+    A window is at most `context` ids. `top_k` best ids of both sides go into each row. `max_tokens` is
+    shared out over the documents, each scored from its start, because a verdict counts documents, not
+    tokens. `gates` judge the report and choose the tokens that are logged as failures. `stamp` and the
+    descriptions are copied into the report; the stamp's `id` and the descriptions' `sha256`, where there
+    are any, are named in every failure.
+    """
+
+    reference: LogitSource
+    candidate: LogitSource
+    reference_tokenizer: TokenizerSource
+    candidate_tokenizer: TokenizerSource
+    corpus: Corpus
+    gates: Gates
+    context: int
+    top_k: NotRequired[int]
+    max_tokens: NotRequired[int | None]
+    stamp: NotRequired[Mapping[str, Any]]
+    reference_description: NotRequired[Mapping[str, Any]]
+    candidate_description: NotRequired[Mapping[str, Any]]
+
+
+def compare(**inputs: Unpack[Inputs]) -> Report:
+    """Run `stream` to its end and return the report. Raises what `stream` raises."""
+    return next(item for item in stream(**inputs) if isinstance(item, Report))
+
+
+def stream(**inputs: Unpack[Inputs]) -> Iterator[Item]:
+    """Compare two models and yield every result as soon as it is known; the report comes last.
+
+    Raises:
+        BitnetError: a limit that leaves nothing to score, or logits whose shape breaks the contract.
+        StorageError: a document changed or cannot be read.
+    """
+    run = _Run(inputs)
+    yield from _timed("tokenize", run.tokenize())
+    yield from _timed("score", run.score())
+    yield run.report()
+
+
+class _Run:
+    """The state of one comparison: documents as ids, totals, failures."""
+
+    def __init__(self, inputs: Inputs) -> None:
+        self._inputs = inputs
+        self._settings = {
+            "context": inputs["context"],
+            "top_k": inputs.get("top_k", 10),
+            "max_tokens": inputs.get("max_tokens"),
+        }
+        _check(self._settings)
+        self._stamp = dict(inputs.get("stamp", {}))
+        self._reference = dict(inputs.get("reference_description", {}))
+        self._candidate = dict(inputs.get("candidate_description", {}))
+        self._failures = FailureLog(
+            {
+                "run": self._stamp.get("id"),
+                "reference_sha256": self._reference.get("sha256"),
+                "candidate_sha256": self._candidate.get("sha256"),
+                "corpus_sha256": inputs["corpus"].sha256,
+            }
+        )
+        self._tally = Tally()
+        self._encoded: list[EncodedDocument] = []
+        self._rows: list[DocumentRow] = []
+
+    def tokenize(self) -> Iterator[Item]:
+        reference, candidate = self._inputs["reference_tokenizer"], self._inputs["candidate_tokenizer"]
+        context_only = int(reference.bos is None)
+        self._tokenizer = compare_tokenizers(
+            reference,
+            candidate,
+            self._inputs["corpus"].documents(),
+            keep=lambda document, ids: self._encoded.append(
+                EncodedDocument(document.name, array("i", ids), context_only)
+            ),
+        )
+        yield self._tokenizer
+
+    def score(self) -> Iterator[Item]:
+        scorer = Scorer(
+            self._inputs["reference"],
+            self._inputs["candidate"],
+            self._inputs["reference_tokenizer"],
+            context=self._settings["context"],
+            top_k=self._settings["top_k"],
+        )
+        documents = limited(self._encoded, self._settings["max_tokens"])
+        yield Plan(len(documents), sum(document.tokens for document in documents))
+        for document in documents:
+            nll_reference = nll_candidate = 0.0
+            for window in scorer.windows(document):
+                nll_reference += float(window.metrics.nll_reference.sum())
+                nll_candidate += float(window.metrics.nll_candidate.sum())
+                self._count(window)
+                yield from window.rows
+            self._rows.append(DocumentRow(document.name, document.tokens, nll_reference, nll_candidate))
+            yield self._rows[-1]
+
+    def report(self) -> Report:
+        metrics, rows = self._tally.summary(self._rows), tuple(self._rows)
+        corpus = self._inputs["corpus"]
+        return Report(
+            stamp=self._stamp,
+            reference=self._reference,
+            candidate=self._candidate,
+            settings=self._settings,
+            corpus={
+                "name": corpus.name,
+                "sha256": corpus.sha256,
+                "documents": len(corpus.names),
+                "tokens": sum(len(document.ids) for document in self._encoded),
+            },
+            tokenizer=self._tokenizer,
+            metrics=metrics,
+            documents=rows,
+            failures=len(self._failures) + self._failures.omitted,
+            failures_omitted=self._failures.omitted,
+            judgement=judge(gather(self._tokenizer, metrics, rows), self._inputs["gates"]),
+            failure_log=self._failures,
+        )
+
+    def _count(self, window: ScoredWindow) -> None:
+        self._tally.add(window.metrics)
+        for fed, row in enumerate(window.rows, 1):
+            if why := reasons(row, self._inputs["gates"]):
+                self._failures.add(row, window.path[:fed], why)
+
+
+def share_out(available: Sequence[int], total: int) -> list[int]:
+    """Share `total` evenly over documents that have `available` tokens; a short one leaves its rest to others."""
+    shares = [0] * len(available)
+    shortest_first = sorted(range(len(available)), key=available.__getitem__)
+    for place, document in enumerate(shortest_first):
+        shares[document] = min(available[document], total // (len(available) - place))
+        total -= shares[document]
+    return shares
+
+
+def limited(documents: Sequence[EncodedDocument], max_tokens: int | None) -> list[EncodedDocument]:
+    """Cut each document to its share of `max_tokens`, and leave out those with nothing to score."""
+    available = [document.tokens for document in documents]
+    shares = available if max_tokens is None else share_out(available, max_tokens)
+    return [
+        EncodedDocument(document.name, document.ids[: share + document.context_only], document.context_only)
+        for document, share in zip(documents, shares, strict=True)
+        if share
+    ]
+
+
+def _timed(name: str, items: Iterator[Item]) -> Iterator[Item]:
+    started = time.monotonic()
+    yield Stage(name, "start")
+    yield from items
+    yield Stage(name, "done", time.monotonic() - started)
+
+
+def _check(settings: Mapping[str, int | None]) -> None:
+    for name, least in (("context", 2), ("top_k", 1), ("max_tokens", 1)):
+        value = settings[name]
+        if value is not None and value < least:
+            raise SettingError(f"{name} is {value}; {least} or more is needed")

@@ -1,0 +1,77 @@
+"""The tokens worth a second look, each a line that says how to make it again.
+
+    log = FailureLog({"run": "…", "corpus_sha256": "…"})
+    log.add(row, path=[4088, 17, 23], reasons=["top"])
+    log.write(folder / "parity_failures.jsonl")
+
+`path` is what both sides were fed: the logits after its last id are the ones compared on `token`. Lines are
+held in memory up to a fixed number of bytes; what comes after is counted as omitted, never dropped silently.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from bitnet_engine.files import atomic_file
+from bitnet_parity.gates import Gates
+from bitnet_parity.rows import TokenRow, finite
+
+LIMIT = 64 << 20
+"""Bytes of lines a log holds: tens of thousands of failures at context 512."""
+
+
+class FailureLog:
+    """Failures in the order they were met, the first `limit` bytes of them.
+
+    `identity` names the run, the models and the corpus; it is part of every line.
+    """
+
+    def __init__(self, identity: Mapping[str, Any], limit: int = LIMIT) -> None:
+        self._identity = dict(identity)
+        self._lines: list[bytes] = []
+        self._room = limit
+        self.omitted = 0
+
+    def __len__(self) -> int:
+        return len(self._lines)
+
+    def add(self, row: TokenRow, path: Sequence[int], reasons: Sequence[str]) -> None:
+        """Log one token; once a line has not fitted, every later one is omitted too."""
+        if self.omitted:
+            self.omitted += 1
+            return
+        fields = self._identity | row.to_json() | {"reasons": list(reasons), "path": list(path)}
+        line = orjson.dumps(fields, option=orjson.OPT_APPEND_NEWLINE)
+        self._room -= len(line)
+        if self._room < 0:
+            self.omitted += 1
+        else:
+            self._lines.append(line)
+
+    def write(self, path: Path) -> None:
+        """Write the lines as one file, whole or not at all.
+
+        Raises:
+            StorageError: the folder is read-only or the disk is full.
+        """
+        with atomic_file(path) as stream:
+            stream.writelines(self._lines)
+
+
+def reasons(row: TokenRow, gates: Gates) -> list[str]:
+    """Say why a token is a failure: any of `tau_b`, `top`, `nll`; none for a token that is not one."""
+    # Written so that a NaN counts as a failure, which no comparison with it would.
+    agrees = {
+        "tau_b": row.tau_b >= gates.median_tau_b,
+        "top": row.same_top,
+        "nll": _nll_agrees(row, gates),
+    }
+    return [name for name, good in agrees.items() if not good]
+
+
+def _nll_agrees(row: TokenRow, gates: Gates) -> bool:
+    if finite(row.nll_reference) is None or finite(row.nll_candidate) is None:
+        return False
+    return not gates.exact or row.nll_reference == row.nll_candidate

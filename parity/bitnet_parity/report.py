@@ -1,0 +1,189 @@
+"""The artifact of a comparison: numbers, and one judgement of them.
+
+    report.export(Path("runs/1"))                       # report.json and parity_failures.jsonl
+    again = Report.load(Path("runs/1/report.json"))
+    again.judge(Gates.profile("fp32")).verdict          # other limits, the same numbers
+
+Everything that a gate looks at is in the JSON, so a stored report can be judged again. Knows no model.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from bitnet_engine.errors import FormatError, StorageError
+from bitnet_engine.files import write_atomic
+from bitnet_parity.failures import FailureLog
+from bitnet_parity.gates import GateResult, Gates, Judgement, Numbers, Verdict, judge
+from bitnet_parity.rows import DocumentRow
+from bitnet_parity.tokenization import TokenizerDifference, TokenizerParity
+
+SCHEMA = "bitnet-tui/parity-report"
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was compared, what was measured, and the verdict under the gates of the run.
+
+    `stamp`, `reference` and `candidate` are the caller's words about the machine and the two models;
+    `settings` are context, top_k and max_tokens; `corpus` is name, sha256, documents and tokens;
+    `metrics` is laid out as `Tally.summary` says. All of them JSON-ready.
+    """
+
+    stamp: Mapping[str, Any]
+    reference: Mapping[str, Any]
+    candidate: Mapping[str, Any]
+    settings: Mapping[str, Any]
+    corpus: Mapping[str, Any]
+    tokenizer: TokenizerParity
+    metrics: Mapping[str, Any]
+    documents: tuple[DocumentRow, ...]
+    failures: int
+    failures_omitted: int
+    judgement: Judgement
+    failure_log: FailureLog | None = field(default=None, compare=False, repr=False)
+
+    def numbers(self) -> Numbers:
+        """Return what gates look at."""
+        return gather(self.tokenizer, self.metrics, self.documents)
+
+    def judge(self, gates: Gates) -> Judgement:
+        """Judge the stored numbers by `gates`."""
+        return judge(self.numbers(), gates)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the report as JSON: no NaN, null for what is missing."""
+        return {
+            "schema": SCHEMA,
+            "schema_version": SCHEMA_VERSION,
+            "stamp": dict(self.stamp),
+            "reference": dict(self.reference),
+            "candidate": dict(self.candidate),
+            "settings": dict(self.settings),
+            "corpus": dict(self.corpus),
+            "tokenizer": self.tokenizer.to_json(),
+            "metrics": dict(self.metrics),
+            "documents": [row.to_json() for row in self.documents],
+            "failures": self.failures,
+            "failures_omitted": self.failures_omitted,
+            "judgement": self.judgement.to_json(),
+        }
+
+    def export(self, folder: Path) -> list[Path]:
+        """Write report.json into `folder`, and parity_failures.jsonl where this run has logged them.
+
+        A report that was loaded carries no failures and leaves that file alone. Returns the paths.
+
+        Raises:
+            StorageError: the folder cannot be made or written to.
+        """
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StorageError(f"{folder}: cannot make the folder: {error.strerror}") from error
+        written = []
+        if self.failure_log is not None:
+            written.append(folder / "parity_failures.jsonl")
+            self.failure_log.write(written[-1])
+        written.append(folder / "report.json")
+        # Last: a report that is there has its failures beside it.
+        write_atomic(written[-1], orjson.dumps(self.to_json(), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+        return written
+
+    @classmethod
+    def load(cls, path: Path) -> "Report":
+        """Read a report.json.
+
+        Raises:
+            StorageError: the file cannot be read.
+            FormatError: it is not a parity report of this schema version, or a field is missing.
+        """
+        try:
+            value = orjson.loads(path.read_bytes())
+        except OSError as error:
+            raise StorageError(f"{path}: cannot read: {error.strerror}") from error
+        except orjson.JSONDecodeError as error:
+            raise FormatError(f"{path}: not JSON at byte {error.pos}: {error.msg}; pass a report.json") from error
+        _check_schema(path, value)
+        try:
+            return _from_json(value)
+        except (KeyError, TypeError, ValueError) as error:
+            raise FormatError(f"{path}: a damaged parity report: {error!r}; make it again") from error
+
+
+def gather(tokenizer: TokenizerParity, metrics: Mapping[str, Any], documents: tuple[DocumentRow, ...]) -> Numbers:
+    """Gather what gates look at from the parts of a report."""
+    tau_b = metrics["tau_b"]
+    return Numbers(
+        strings=tokenizer.strings,
+        strings_equal=tokenizer.equal,
+        tokens=metrics["tokens"],
+        tau_b_median=_number(tau_b["median"]),
+        tau_b_undefined=tau_b["undefined"],
+        tau_b_not_one=tau_b["not_one"],
+        nll_undefined=metrics["nll_undefined"],
+        nll_unequal=metrics["nll_unequal"],
+        nll_reference=[row.nll_reference for row in documents],
+        nll_candidate=[row.nll_candidate for row in documents],
+        counts=[row.tokens for row in documents],
+    )
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else value
+
+
+def _check_schema(path: Path, value: Any) -> None:
+    found = value.get("schema") if isinstance(value, dict) else None
+    if found != SCHEMA:
+        raise FormatError(f"{path}: not a parity report: schema is {found!r}, '{SCHEMA}' is needed; pass a report.json")
+    if value.get("schema_version") != SCHEMA_VERSION:
+        raise FormatError(
+            f"{path}: schema_version is {value.get('schema_version')!r}, this program reads "
+            f"{SCHEMA_VERSION}; "
+            "use the version of the program that wrote it"
+        )
+
+
+def _from_json(value: Mapping[str, Any]) -> Report:
+    copied = (
+        "stamp",
+        "reference",
+        "candidate",
+        "settings",
+        "corpus",
+        "metrics",
+        "failures",
+        "failures_omitted",
+    )
+    return Report(
+        **{name: value[name] for name in copied},
+        tokenizer=_tokenizer(value["tokenizer"]),
+        documents=tuple(_document(row) for row in value["documents"]),
+        judgement=_judgement(value["judgement"]),
+    )
+
+
+def _tokenizer(value: Mapping[str, Any]) -> TokenizerParity:
+    found = value["first_difference"]
+    if found is not None:
+        ids = {name: tuple(found[name]) for name in ("ids_reference", "ids_candidate")}
+        found = TokenizerDifference(**(found | ids))
+    return TokenizerParity(value["strings"], value["equal"], found)
+
+
+def _document(row: Mapping[str, Any]) -> DocumentRow:
+    return DocumentRow(row["name"], row["tokens"], _number(row["nll_reference"]), _number(row["nll_candidate"]))
+
+
+def _judgement(value: Mapping[str, Any]) -> Judgement:
+    gates = tuple(
+        GateResult(g["gate"], Verdict(g["status"]), _number(g["value"]), g["limit"], g["detail"])
+        for g in value["gates"]
+    )
+    return Judgement(value["profile"], Verdict(value["verdict"]), gates)

@@ -1,0 +1,108 @@
+"""One window at a time through both models: a document's ids in, a row a token out.
+
+    for window in Scorer(reference, candidate, tokenizer, context=512, top_k=10).windows(document): ...
+
+Row i of a window's logits is scored on its id i + 1; the last row predicts what the window does not hold and
+is dropped. Knows no gate and no total.
+"""
+
+import functools
+from array import array
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from bitnet_engine.errors import BitnetError
+from bitnet_parity.corpus import windows
+from bitnet_parity.metrics import WindowMetrics, measure
+from bitnet_parity.rows import TokenRow, TopId
+from bitnet_parity.sources import LogitSource, TokenizerSource
+
+
+@dataclass(frozen=True)
+class EncodedDocument:
+    """A document as ids, 4 bytes each; before the first `context_only` of them nothing stands to score by."""
+
+    name: str
+    ids: array
+    context_only: int
+
+    @property
+    def tokens(self) -> int:
+        """How many ids are scored."""
+        return max(0, len(self.ids) - self.context_only)
+
+
+@dataclass(frozen=True)
+class ScoredWindow:
+    """The ids both sides were fed, the measures of the scored ones, and the same as rows."""
+
+    path: list[int]
+    metrics: WindowMetrics
+    rows: list[TokenRow]
+
+
+class Scorer:
+    """Feeds the same ids to both sides. `tokenizer` is the reference's; it names the ids of both."""
+
+    def __init__(
+        self,
+        reference: LogitSource,
+        candidate: LogitSource,
+        tokenizer: TokenizerSource,
+        *,
+        context: int,
+        top_k: int,
+    ) -> None:
+        self._reference, self._candidate, self._tokenizer = reference, candidate, tokenizer
+        self._context, self._top_k = context, top_k
+        self._piece = functools.cache(tokenizer.piece)
+        self._scored = 0
+
+    def windows(self, document: EncodedDocument) -> Iterator[ScoredWindow]:
+        """Score a document, window by window.
+
+        Raises:
+            BitnetError: logits whose shape, type or vocabulary breaks the contract.
+        """
+        position = document.context_only
+        for path in windows(document.ids, bos=self._tokenizer.bos, context=self._context):
+            metrics = self._measure(path)
+            rows = [self._row(document.name, position + i, path[i + 1], metrics, i) for i in range(len(path) - 1)]
+            yield ScoredWindow(path, metrics, rows)
+            position += len(rows)
+
+    def _measure(self, path: list[int]) -> WindowMetrics:
+        reference = predictions("reference", self._reference, path)
+        candidate = predictions("candidate", self._candidate, path)
+        return measure(reference, candidate, path[1:], vocab=self._tokenizer.vocab_size, top_k=self._top_k)
+
+    def _row(self, document: str, position: int, token: int, metrics: WindowMetrics, i: int) -> TokenRow:
+        self._scored += 1
+        return TokenRow(
+            index=self._scored - 1,
+            document=document,
+            position=position,
+            token=token,
+            text=self._piece(token),
+            tau_b=float(metrics.tau_b[i]),
+            kl=float(metrics.kl[i]),
+            nll_reference=float(metrics.nll_reference[i]),
+            nll_candidate=float(metrics.nll_candidate[i]),
+            same_top=bool(metrics.same_top[i]),
+            margin=float(metrics.margin[i]),
+            top_reference=self._named(metrics.top_reference[i]),
+            top_candidate=self._named(metrics.top_candidate[i]),
+        )
+
+    def _named(self, best: Sequence[tuple[int, float]]) -> tuple[TopId, ...]:
+        return tuple((token, self._piece(token), logit) for token, logit in best)
+
+
+def predictions(side: str, source: LogitSource, path: list[int]) -> np.ndarray:
+    """Return the logits [len(path) - 1, vocab] that score path[1:]. Raises BitnetError on other shapes."""
+    logits = source.logits(path)
+    if len(logits) != len(path):
+        raise BitnetError(f"{side}: {len(logits)} rows of logits for {len(path)} tokens; one a token is needed")
+    return logits[:-1]
