@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from bitnet_engine.errors import BitnetError
+from bitnet_engine.errors import SettingError
 from bitnet_parity.statistics import ClusteredMean, clustered_mean, documents_needed
 
 MIN_DOCUMENTS = 20
@@ -51,10 +51,10 @@ class Gates:
         """Return the gates of the profile `name`.
 
         Raises:
-            BitnetError: no such profile.
+            SettingError: no such profile.
         """
         if name not in _PROFILES:
-            raise BitnetError(f"profile '{name}' is not known; choose one of {', '.join(_PROFILES)}")
+            raise SettingError(f"profile '{name}' is not known; choose one of {', '.join(_PROFILES)}")
         return cls(name, **_PROFILES[name])
 
 

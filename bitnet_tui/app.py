@@ -1,0 +1,363 @@
+"""The Textual program: three screens, one theme, and the child processes that work for them.
+
+    app = BitnetApp(["model.gguf"])           # one path: Inspect, or the replay of a recorded run
+    app.run()
+    print("\\n".join(app.summary))             # what stays in the scrollback
+
+Two paths with a `request` start a live parity run; none shows Home. The app owns every child process it
+starts, and ends them all before it gives the terminal back, however it stops.
+"""
+
+import asyncio
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar
+
+import platformdirs
+from textual.app import App, SystemCommand
+from textual.binding import Binding, BindingType
+from textual.notifications import SeverityLevel
+from textual.screen import Screen
+from textual.theme import Theme
+
+from bitnet_tui.core import session
+from bitnet_tui.core.feed import Cancellable, Live, Recorder
+from bitnet_tui.core.jobs import Job
+from bitnet_tui.core.parity_view import BELIEF_LIMITS
+from bitnet_tui.core.resources import resource_dir
+from bitnet_tui.core.store import Store, is_run
+from bitnet_tui.core.text import safe, safe_lines
+from bitnet_tui.core.themes import APP_COLORS, ThemeData, load_themes
+from bitnet_tui.screens.base import BaseScreen
+from bitnet_tui.screens.confirm import ConfirmScreen
+from bitnet_tui.screens.form import Field, FormScreen, existing_or_empty, one_of
+from bitnet_tui.screens.help import HelpScreen
+from bitnet_tui.screens.home import HomeScreen
+from bitnet_tui.screens.inspect import InspectScreen
+from bitnet_tui.screens.parity import ParityScreen
+
+DEFAULT_THEME = "bitnet-dark"
+DEFAULT_PROFILE = "quantized"
+
+_LAST_EVENTS = 1.0
+"""Seconds that a cancelled run gets to write its last event."""
+
+
+class BitnetApp(App[None]):
+    """The terminal program.
+
+    Args:
+        paths: nothing, a model or a recorded run, or the two sides of `request`.
+        request: the parity run to start, as `session.run` takes it.
+        start_job: starts a child process on a request.
+        inspect: reads the header of a model file.
+        store: where runs are recorded.
+        clock: seconds since the epoch.
+    """
+
+    TITLE = "bitnet-tui"
+    ENABLE_COMMAND_PALETTE = True
+    MODES: ClassVar[dict[str, str | Callable[[], Screen[Any]]]] = {
+        "home": HomeScreen,
+        "inspect": InspectScreen,
+        "parity": ParityScreen,
+    }
+    # Textual declares these as instance variables, so ClassVar would be a lie.
+    HORIZONTAL_BREAKPOINTS = [(0, "-tiny-width"), (60, "-narrow"), (100, "-wide")]  # noqa: RUF012
+    VERTICAL_BREAKPOINTS = [(0, "-tiny-height"), (15, "-low"), (30, "-tall")]  # noqa: RUF012
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("question_mark,f1", "help", "help", key_display="?"),
+        Binding("q", "quit", "quit"),
+        Binding("0", "show('home')", "Home", show=False),
+        Binding("1", "show('inspect')", "Inspect", show=False),
+        Binding("2", "show('parity')", "Parity", show=False),
+        Binding("o", "open", "Open a model or a run", show=False),
+        Binding("r", "new_run", "New parity run", show=False),
+        Binding("ctrl+x", "cancel_run", "Cancel what is running", show=False),
+        Binding("T", "next_theme", "Next theme", show=False),
+        Binding("escape", "back", "Back", show=False),
+    ]
+    CSS = """
+    .dialog {
+        align: center middle;
+        .box {
+            width: 84; max-width: 100%; height: auto; max-height: 100%;
+            border: round $primary; border-title-color: $primary;
+            background: $surface; padding: 0 2;
+        }
+        .field { color: $text-muted; margin-top: 1; }
+        .problem { color: $error; margin-top: 1; }
+        .keys { color: $text-muted; margin-top: 1; }
+        .about { margin-bottom: 1; }
+        Input { background: $panel; }
+    }
+    """
+
+    def __init__(
+        self,
+        paths: Sequence[str] = (),
+        request: dict[str, Any] | None = None,
+        start_job: Callable[[dict[str, Any]], Cancellable] = Job.start,
+        inspect: Callable[[str], dict[str, Any]] = session.inspect,
+        store: Store | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        folders = [resource_dir("themes"), platformdirs.user_data_path("bitnet-tui") / "themes"]
+        themes, self._theme_problems = load_themes(folders)
+        self._themes = {theme.name: theme for theme in themes}
+        super().__init__()
+        self.paths, self.request = list(paths), request
+        self.inspect, self.clock = inspect, clock
+        self.store = store or Store()
+        self.summary: list[str] = []
+        self._start_job = start_job
+        self._children: list[Live] = []
+        self._trail: list[str] = []
+        self._parity: ParityScreen | None = None
+        """The parity screen once a run was opened; it outlives Textual's own list of screens."""
+
+    # ---- life ---------------------------------------------------------------------------------------
+
+    def on_mount(self) -> None:
+        """Set the theme and go where the paths say."""
+        for theme in self._themes.values():
+            self.register_theme(_textual_theme(theme))
+        if DEFAULT_THEME in self._themes:
+            self.theme = DEFAULT_THEME
+        self._end_on_signals()
+        self.switch_mode("home")
+        if len(self.paths) == 1:
+            self.open_path(self.paths[0])
+        elif len(self.paths) == 2:
+            self.start_parity(self.request or _request(*self.paths))
+        if self._theme_problems:
+            self.say("\n".join(self._theme_problems), title="themes left out", severity="warning")
+
+    def on_unmount(self) -> None:
+        """End every child process, whatever ended the program."""
+        for live in self._children:
+            live.close(_LAST_EVENTS)
+        self._children.clear()
+        if self._parity is not None:
+            self.summary = self._last_words(self._parity)
+
+    def _end_on_signals(self) -> None:
+        # Without this a SIGTERM leaves the terminal in the alternate screen, and the child alive.
+        if self.is_headless or threading.current_thread() is not threading.main_thread():
+            return
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            with suppress(NotImplementedError):
+                loop.add_signal_handler(number, self.exit, None, 128 + number)
+
+    def _last_words(self, parity: ParityScreen) -> list[str]:
+        live = parity.live
+        if live is None:
+            # Half a replay has no result to leave behind.
+            return [] if parity.view.live else parity.view.summary()
+        for event in live.feed.drain(1_000_000):
+            parity.view.feed(event)
+        parity.view.finish()
+        where = live.recorder.path if live.recorder is not None else None
+        return parity.view.summary() + ([f"recorded in {safe(where, 400)}"] if where else [])
+
+    def say(self, message: str, title: str = "", severity: SeverityLevel = "information") -> None:
+        """Show a toast; its text may hold anything. (`notify` alone takes its text for markup.)"""
+        lines = "\n".join(safe_lines(message, 12))
+        self.notify(lines, title=safe(title), severity=severity, timeout=3, markup=False)
+
+    # ---- work ---------------------------------------------------------------------------------------
+
+    def start(self, request: dict[str, Any], record: bool = False) -> Live | None:
+        """Start a child process on `request`; None, and a notification, where that is impossible."""
+        self._children = [live for live in self._children if not live.feed.ended]
+        try:
+            job = self._start_job(request)
+        except OSError as error:
+            self.say(f"no process could be started: {error}", severity="error")
+            return None
+        live = Live.of(job, Recorder(self.store) if record else None)
+        self._children.append(live)
+        return live
+
+    def stop(self, live: Live) -> None:
+        """End a child process without waiting for it."""
+        live.feed.stop()
+        self.run_worker(live.job.cancel, group="stop", thread=True)
+
+    @property
+    def parity_is_live(self) -> bool:
+        """Whether a parity run is going on."""
+        return self._parity is not None and self._parity.is_live
+
+    # ---- places -------------------------------------------------------------------------------------
+
+    def open_path(self, path: str) -> None:
+        """Show a model in Inspect, or a recorded run in Parity."""
+        path = str(Path(path).expanduser())
+        if is_run(Path(path)):
+            self.run_worker(partial(self._show_run, path), group="open", exclusive=True)
+        else:
+            self.run_worker(partial(self._show_model, path), group="open", exclusive=True)
+
+    def start_parity(self, request: dict[str, Any]) -> None:
+        """Start a parity run and show it; there is one at a time."""
+        if self._one_run_only():
+            self.run_worker(partial(self._show_live, request), group="open", exclusive=True)
+
+    async def _show_model(self, path: str) -> None:
+        await self._enter("inspect")
+        if isinstance(self.screen, InspectScreen):
+            self.screen.load(path)
+
+    async def _show_run(self, path: str) -> None:
+        if self._one_run_only() and (screen := await self._enter_parity()):
+            screen.replay(path)
+
+    async def _show_live(self, request: dict[str, Any]) -> None:
+        if screen := await self._enter_parity():
+            screen.run_live(request)
+
+    async def _enter_parity(self) -> ParityScreen | None:
+        await self._enter("parity")
+        if isinstance(self.screen, ParityScreen):
+            self._parity = self.screen
+        return self._parity
+
+    def _one_run_only(self) -> bool:
+        if self.parity_is_live:
+            self.say("a run is live: ctrl+x cancels it", severity="warning")
+        return not self.parity_is_live
+
+    async def _enter(self, mode: str) -> None:
+        if mode != self.current_mode:
+            self._trail.append(self.current_mode)
+            await self.switch_mode(mode)
+
+    # ---- keys ---------------------------------------------------------------------------------------
+
+    async def action_show(self, mode: str) -> None:
+        """Go to a screen."""
+        await self._enter(mode)
+
+    async def action_back(self) -> None:
+        """Close the filter, or go to the screen before."""
+        if isinstance(self.screen, InspectScreen) and self.screen.clear_filter():
+            return
+        if self._trail:
+            await self.switch_mode(self._trail.pop())
+
+    async def action_quit(self) -> None:
+        """Quit; asks first if a run is live."""
+        if not self.parity_is_live:
+            self.exit()
+            return
+
+        def decide(yes: bool | None) -> None:
+            if yes:
+                self.exit()
+
+        self.push_screen(ConfirmScreen("A run is live. Cancel it and quit?"), decide)
+
+    def action_help(self) -> None:
+        """Show the keys of this screen."""
+        screen = self.screen
+        about = screen.HELP or "" if isinstance(screen, BaseScreen) else ""
+        title = screen.TAB if isinstance(screen, BaseScreen) else "help"
+        self.push_screen(HelpScreen(title, about, screen.active_bindings.values()))
+
+    def action_open(self) -> None:
+        """Ask for a path and open it."""
+
+        def opened(answer: dict[str, str] | None) -> None:
+            if answer is not None:
+                self.open_path(answer["path"])
+
+        hint = "a .gguf file, a model folder, or a recorded run"
+        self.push_screen(FormScreen("open", [Field("path", "path", placeholder=hint)]), opened)
+
+    def action_new_run(self) -> None:
+        """Ask for two models and start a parity run of them."""
+        if not self._one_run_only():
+            return
+
+        def filled(answer: dict[str, str] | None) -> None:
+            if answer is None:
+                return
+            sides = [str(Path(answer[side]).expanduser()) for side in ("reference", "candidate")]
+            corpus = str(Path(answer["corpus"]).expanduser()) if answer["corpus"] else None
+            self.start_parity(_request(*sides, corpus=corpus, profile=answer["profile"]))
+
+        self.push_screen(FormScreen("new parity run", self._run_fields()), filled)
+
+    def _run_fields(self) -> list[Field]:
+        profiles = tuple(BELIEF_LIMITS)
+        return [
+            Field("reference", "reference model", self._likely_model()),
+            Field("candidate", "candidate model"),
+            Field("corpus", "corpus", placeholder="empty: the built-in texts", check=existing_or_empty),
+            Field("profile", f"profile ({', '.join(profiles)})", DEFAULT_PROFILE, check=one_of(profiles)),
+        ]
+
+    def _likely_model(self) -> str:
+        """Return the model the user looks at: the one inspected, or the one highlighted at Home."""
+        screen = self.screen
+        if isinstance(screen, InspectScreen):
+            return screen.path or ""
+        return (screen.selected_model or "") if isinstance(screen, HomeScreen) else ""
+
+    def action_cancel_run(self) -> None:
+        """Cancel the statistics on Inspect, the run anywhere else; what has arrived stays."""
+        if isinstance(self.screen, InspectScreen):
+            self.screen.stop()
+            return
+        live = self._parity.live if self._parity is not None and self._parity.is_live else None
+        if live is not None:
+            self.run_worker(live.job.cancel, group="stop", thread=True)
+        else:
+            self.say("nothing is running")
+
+    def action_next_theme(self) -> None:
+        """Switch to the next of the program's own themes."""
+        names = list(self._themes)
+        if not names:
+            self.say("no theme was loaded", severity="warning")
+            return
+        at = names.index(self.theme) if self.theme in names else -1
+        self.theme = names[(at + 1) % len(names)]
+        self.say(f"theme {self.theme}")
+
+    def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
+        """Yield Textual's commands and this program's."""
+        yield from super().get_system_commands(screen)
+        yield SystemCommand("Open", "Open a model or a recorded run by its path", self.action_open)
+        yield SystemCommand("New parity run", "Compare two models", self.action_new_run)
+        yield SystemCommand("Cancel run", "Cancel what is running", self.action_cancel_run)
+
+    def get_theme_variable_defaults(self) -> dict[str, str]:
+        """Return the app's own colours for themes that lack them, such as Textual's."""
+        theme = self._themes.get(DEFAULT_THEME)
+        return dict(theme.app) if theme else dict.fromkeys(APP_COLORS, "auto")
+
+
+def _textual_theme(theme: ThemeData) -> Theme:
+    base: dict[str, Any] = dict(theme.colors)
+    return Theme(name=theme.name, dark=theme.dark, variables=dict(theme.app), **base)
+
+
+def _request(
+    reference: str, candidate: str, corpus: str | None = None, profile: str = DEFAULT_PROFILE
+) -> dict[str, Any]:
+    return {
+        "kind": "parity",
+        "reference": reference,
+        "candidate": candidate,
+        "corpus": corpus,
+        "profile": profile,
+        "max_tokens": None,
+    }

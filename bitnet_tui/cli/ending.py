@@ -1,0 +1,63 @@
+"""How a command ends badly: one line on stderr, an exit code, and with --json the error as an object.
+
+A traceback is shown only with --debug. Knows no command.
+"""
+
+import sys
+import traceback
+from dataclasses import dataclass
+from typing import NoReturn
+
+import click
+import orjson
+
+from bitnet_tui.core import session
+
+INTERRUPTED = 130
+
+
+class JobError(session.BitnetError):
+    """An error that a worker reported, with the exit code it chose."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the user asked of an ending; read before the arguments are parsed, for they may be what is wrong."""
+
+    debug: bool
+    as_json: bool
+
+
+def end_with(error: BaseException, outcome: Outcome) -> NoReturn:
+    """Say what went wrong and leave with the code it calls for."""
+    if isinstance(error, SystemExit):
+        raise error
+    if isinstance(error, click.exceptions.Exit):
+        sys.exit(error.exit_code)
+    if outcome.debug and not isinstance(error, click.ClickException):
+        traceback.print_exception(error)
+    code, message = _diagnose(error)
+    print(f"bitnet-tui: {message}", file=sys.stderr)
+    if outcome.as_json:
+        sys.stdout.write(orjson.dumps({"error": {"exit_code": code, "message": message}}).decode() + "\n")
+        sys.stdout.flush()
+    sys.exit(code)
+
+
+def _diagnose(error: BaseException) -> tuple[int, str]:
+    if isinstance(error, session.BitnetError):
+        return error.exit_code, " ".join(str(error).split())
+    if isinstance(error, (KeyboardInterrupt, click.Abort)):
+        return INTERRUPTED, "interrupted"
+    if isinstance(error, click.UsageError):
+        where = f"{error.ctx.command_path} --help" if error.ctx else "bitnet-tui --help"
+        return 2, f"{error.format_message()} See `{where}`."
+    if isinstance(error, click.ClickException):
+        return 2, error.format_message()
+    if isinstance(error, OSError):
+        return 4, f"{error.filename or 'I/O'}: {error.strerror or error}"
+    return 6, f"{type(error).__name__}: {error} (this is a defect; --debug shows where)"

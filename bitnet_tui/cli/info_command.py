@@ -1,0 +1,22 @@
+"""`bitnet-tui info MODEL`: what a model file holds, from its header alone."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from bitnet_tui.cli.options import export_json, export_option, json_option, to_json
+from bitnet_tui.core import session
+from bitnet_tui.display.plain import info_lines
+
+
+@click.command("info")
+@click.argument("model")
+@json_option
+@export_option
+def command(model: str, as_json: bool, export: Path | None) -> None:
+    """Explain MODEL, a .gguf file, a .safetensors file or a model folder, without loading it."""
+    summary: dict[str, Any] = session.inspect(model)
+    if export is not None:
+        export_json(export, "info.json", summary)
+    click.echo(to_json(summary) if as_json else "\n".join(info_lines(summary)), nl=not as_json)

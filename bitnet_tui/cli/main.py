@@ -1,0 +1,88 @@
+"""The command line: which command a line of arguments means, and how every command ends.
+
+    bitnet-tui                     the app, at Home
+    bitnet-tui MODEL               the app, inspecting a model
+    bitnet-tui REF CAND            the app, comparing two
+    bitnet-tui info MODEL          and the other commands, headless
+
+A command's module is imported when the command runs. Exit codes: 0 pass, 1 gate failed, 2 usage, 3 bad model or
+corpus file, 4 I/O, 5 inconclusive, 6 engine or environment, 130 interrupted.
+"""
+
+import os
+import sys
+from importlib import import_module
+from typing import Any, NoReturn
+
+import click
+
+from bitnet_tui.cli.ending import Outcome, end_with
+
+COMMANDS = {
+    "info": "Explain a model file from its header, without loading it.",
+    "tokenize": "Show the tokens of a text under a model's tokenizer.",
+    "generate": "Continue a prompt.",
+    "eval": "Score a corpus: mean nll and perplexity.",
+    "parity": "Compare two checkpoints of one model and judge whether they still agree.",
+}
+OPEN = "open"
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported on use, and whose default command opens the app."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        """Return the commands in the order of a person's work."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """Import and return a command, or None for a word that is none."""
+        if cmd_name not in COMMANDS and cmd_name != OPEN:
+            return None
+        # `eval` and `open` would shadow builtins inside their own modules.
+        return import_module(f"bitnet_tui.cli.{cmd_name}_command").command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """List the commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Take a line that does not begin with a command as paths to open."""
+        own = {"--help", "-h", "--version", "--debug"}
+        first = next((arg for arg in args if arg not in ("--debug",)), None)
+        if first is None or (first not in COMMANDS and first not in own):
+            flags = [arg for arg in args if arg == "--debug"]
+            args = [*flags, OPEN, *(arg for arg in args if arg != "--debug")]
+        return super().parse_args(ctx, args)
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.option("--debug", is_flag=True, help="Show a traceback instead of one line when something fails.")
+@click.version_option(package_name="bitnet-tui")
+@click.pass_context
+def bitnet_tui(ctx: click.Context, debug: bool) -> None:
+    """Inspect, run and compare ternary (BitNet b1.58) language models.
+
+    \b
+    bitnet-tui                 the app
+    bitnet-tui MODEL           the app, inspecting a model
+    bitnet-tui REF CAND        the app, comparing a candidate with its reference
+    bitnet-tui REF CAND --export DIR     the same without the app: artifacts and an exit code
+    """
+    ctx.obj = {"debug": debug}
+
+
+def run() -> NoReturn:
+    """Run the program on this process's arguments; never returns."""
+    outcome = Outcome(debug="--debug" in sys.argv[1:], as_json="--json" in sys.argv[1:])
+    try:
+        result: Any = bitnet_tui(standalone_mode=False)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader of our output has gone, as `head` does: no error, and nothing more to say to it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except BaseException as error:
+        end_with(error, outcome)
+    sys.exit(result if isinstance(result, int) else 0)

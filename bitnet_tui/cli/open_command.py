@@ -1,0 +1,58 @@
+"""`bitnet-tui [PATH [PATH]]`: the app; with --export or --json the same without it."""
+
+import difflib
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from bitnet_tui.cli import info_command
+from bitnet_tui.cli.main import COMMANDS
+from bitnet_tui.cli.parity_command import parity_options, parity_request, run_parity
+from bitnet_tui.core import session
+
+
+@click.command("open")
+@click.argument("paths", nargs=-1)
+@parity_options
+@click.pass_context
+def command(ctx: click.Context, paths: tuple[str, ...], as_json: bool, export: Path | None, **settings: Any) -> int:
+    """Open the app at Home, on one model (or recorded run), or on a reference and a candidate."""
+    _refuse_typing_slips(paths)
+    headless = export is not None or as_json
+    if len(paths) == 2:
+        request = parity_request(*paths, export, **settings)
+        return run_parity(request, as_json) if headless else _open_app(paths, request)
+    if not headless:
+        return _open_app(paths, None)
+    if not paths:
+        raise click.UsageError("--export and --json need a model, or a reference and a candidate.")
+    ctx.invoke(info_command.command, model=paths[0], as_json=as_json, export=export)
+    return 0
+
+
+def _refuse_typing_slips(paths: tuple[str, ...]) -> None:
+    if paths and not Path(paths[0]).exists() and (near := difflib.get_close_matches(paths[0], COMMANDS, 1)):
+        raise click.UsageError(f"There is no file or command '{paths[0]}'. Did you mean '{near[0]}'?")
+    if len(paths) > 2:
+        raise click.UsageError(f"{len(paths)} paths were given; one opens a model, two are compared.")
+
+
+def _open_app(paths: tuple[str, ...], request: dict[str, Any] | None) -> int:
+    for path in paths:
+        if not Path(path).exists():
+            raise session.FormatError(f"{path}: no such file or folder; check the path.")
+    if not (sys.stdin.isatty() and sys.stdout.isatty()) or os.environ.get("TERM", "dumb") == "dumb":
+        raise click.UsageError(
+            "The app needs a terminal that can move its cursor. Without one: `bitnet-tui info MODEL`, "
+            "or `bitnet-tui REF CAND --export DIR`."
+        )
+    from bitnet_tui.app import BitnetApp
+
+    app = BitnetApp(paths, request)
+    app.run()
+    for line in app.summary:
+        click.echo(line)
+    return app.return_code or 0

@@ -1,0 +1,66 @@
+"""`bitnet-tui parity REF CAND`: do two checkpoints of one model still agree? With a verdict for CI."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from bitnet_tui.cli.headless import run_headless
+from bitnet_tui.cli.options import (
+    context_option,
+    corpus_option,
+    export_option,
+    json_option,
+    make_folder,
+    max_tokens_option,
+    to_json,
+)
+from bitnet_tui.core import session
+from bitnet_tui.core.events import encode
+from bitnet_tui.core.store import STREAM
+from bitnet_tui.display.plain import parity_lines
+
+EXIT_CODES = {"PASS": 0, "FAIL": 1, "INCONCLUSIVE": 5}
+
+profile_option = click.option(
+    "--profile", default="quantized", show_default=True, help="The limits to judge by: lossless, fp32 or quantized."
+)
+
+
+def parity_options(function: Callable[..., int]) -> Callable[..., int]:
+    """Give a command the options of a parity run; all but --json and --export are fields of the request."""
+    for option in (export_option, json_option, max_tokens_option, context_option, profile_option, corpus_option):
+        function = option(function)
+    return function
+
+
+@click.command("parity")
+@click.argument("reference")
+@click.argument("candidate")
+@parity_options
+def command(reference: str, candidate: str, as_json: bool, export: Path | None, **settings: Any) -> int:
+    """Compare CANDIDATE with REFERENCE: tokenizer, belief (tau-b) and probability (nll) parity.
+
+    Exits 0 on PASS, 1 on FAIL, 5 when the corpus is too small to tell.
+    """
+    return run_parity(parity_request(reference, candidate, export, **settings), as_json)
+
+
+def parity_request(reference: str, candidate: str, export: Path | None = None, **settings: Any) -> dict[str, Any]:
+    """Return the request that `core.session.run` takes; `settings` are corpus, profile, context and max_tokens."""
+    folder = None if export is None else str(export)
+    return {"kind": "parity", "reference": reference, "candidate": candidate, "export": folder, **settings}
+
+
+def run_parity(request: dict[str, Any], as_json: bool) -> int:
+    """Run a parity request without the app, print its result and return the exit code."""
+    if request["export"] is None:
+        report = run_headless(request)
+    else:
+        folder = Path(request["export"])
+        make_folder(folder)
+        with session.atomic_file(folder / STREAM) as stream:
+            report = run_headless(request, each=lambda event: stream.write(encode(event)))
+    click.echo(to_json(report) if as_json else "\n".join(parity_lines(report)), nl=not as_json)
+    return EXIT_CODES[report["judgement"]["verdict"]]

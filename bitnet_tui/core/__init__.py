@@ -1,0 +1,1 @@
+"""What the program knows apart from any terminal: events, jobs, runs, view-models. No textual, no jax."""

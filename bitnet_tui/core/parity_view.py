@@ -1,0 +1,353 @@
+"""What the parity screen shows, built from the events of one run; live and replay feed the same class.
+
+    view = ParityView()
+    for event in events:
+        view.feed(event)
+    view.finish()                       # the stream is over, with or without `run.end`
+    view.median_tau, view.worst(), view.funnel()
+
+Every number is exact at any moment: medians are taken over the whole column when asked for. Knows nothing
+of colours, widths or clocks; the screen passes the time in.
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+
+import numpy as np
+
+from bitnet_tui.core.events import Event
+from bitnet_tui.core.text import number, safe
+from bitnet_tui.core.token_table import TokenTable
+
+BELIEF_LIMITS = {"lossless": 1.0, "fp32": 0.95, "quantized": 0.60}
+"""The median tau-b a profile asks for (docs, parity §1), until the run's own `gate` event states it."""
+
+FUNNEL = ("tokenizer", "belief", "probability")
+"""Gates in the order in which a failure makes the later ones meaningless."""
+
+
+class RunState(Enum):
+    """Where a run is, as its stream tells it."""
+
+    WAITING = "waiting"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    INTERRUPTED = "interrupted"
+
+
+class TokenStatus(Enum):
+    """How well the two sides' rankings agree at a token; a flipped top-1 is independent of it."""
+
+    AGREE = "agree"
+    DRIFT = "drift"
+    """Above the limit, but nearer to it than to 1."""
+    DIVERGE = "diverge"
+    UNDEFINED = "undefined"
+    """tau-b does not exist: a constant or non-finite vector of logits. Counts as failing."""
+
+
+@dataclass
+class Stage:
+    """One step of preparing or finishing a run; `seconds` is None while it lasts."""
+
+    name: str
+    seconds: float | None = None
+    done: bool = False
+
+
+@dataclass(frozen=True)
+class GateLine:
+    """A gate as the verdict bar shows it. `status` is None until it is judged."""
+
+    name: str
+    status: str | None
+    text: str
+    blocked: bool = False
+    """An earlier gate failed, so this one's number means little."""
+
+
+@dataclass(frozen=True)
+class RankRow:
+    """Row `rank` of the two top-k lists, side by side.
+
+    `moved` is how many ranks the candidate's token rose (negative: fell) against the reference's list;
+    None when the reference's list does not hold it.
+    """
+
+    rank: int
+    reference: tuple[str, float] | None
+    candidate: tuple[str, float] | None
+    moved: int | None
+
+
+class ParityView:
+    """The state of one parity run."""
+
+    def __init__(self) -> None:
+        self.tokens = TokenTable()
+        self.state = RunState.WAITING
+        self.id = ""
+        self.reference = ""
+        self.candidate = ""
+        self.profile = ""
+        self.planned: int | None = None
+        self.stages: list[Stage] = []
+        self.verdict: str | None = None
+        self.errors: list[tuple[int, str]] = []
+        """Exit code and message of every `error` event."""
+        self._gates: dict[str, Event] = {}
+        self._median: tuple[int, float] = (0, float("nan"))
+
+    # ---- events -------------------------------------------------------------------------------------
+
+    def feed(self, event: Event) -> None:
+        """Take in one event; kinds it does not know are ignored."""
+        kind = event["event"]
+        if kind == "token":
+            self.state = RunState.RUNNING
+            self.tokens.append(event)
+        elif kind == "run.start":
+            self._start(event)
+        elif kind == "stage":
+            self._stage(event)
+        elif kind == "plan":
+            tokens = event.get("tokens")
+            self.planned = tokens if isinstance(tokens, int) else None
+        elif kind == "gate":
+            self._gates[str(event.get("gate"))] = event
+        elif kind == "error":
+            code = event.get("exit_code")
+            self.errors.append((code if isinstance(code, int) else 6, str(event.get("message", ""))))
+        elif kind == "run.end":
+            self._end(event)
+
+    def finish(self) -> None:
+        """Note that no event will follow. A stream without `run.end` was interrupted."""
+        if self.live:
+            self.state = RunState.INTERRUPTED
+
+    def _start(self, event: Event) -> None:
+        self.state = RunState.RUNNING
+        self.id = str(event.get("id", ""))
+        self.profile = str(event.get("profile", ""))
+        self.reference, self.candidate = (_side(event.get(side)) for side in ("reference", "candidate"))
+
+    def _stage(self, event: Event) -> None:
+        self.state = RunState.RUNNING
+        name = str(event.get("name", ""))
+        if event.get("status") != "done":
+            self.stages.append(Stage(name))
+            return
+        running = [stage for stage in self.stages if stage.name == name and not stage.done]
+        stage = running[0] if running else Stage(name)
+        if not running:
+            self.stages.append(stage)
+        seconds = event.get("seconds")
+        stage.done, stage.seconds = True, float(seconds) if isinstance(seconds, int | float) else None
+
+    def _end(self, event: Event) -> None:
+        status = event.get("status")
+        known = {"done": RunState.DONE, "failed": RunState.FAILED, "cancelled": RunState.CANCELLED}
+        self.state = known.get(str(status), RunState.FAILED)
+        verdict = event.get("verdict")
+        self.verdict = verdict if isinstance(verdict, str) else None
+
+    # ---- numbers ------------------------------------------------------------------------------------
+
+    @property
+    def live(self) -> bool:
+        """Whether the stream has not said how the run ended."""
+        return self.state in (RunState.WAITING, RunState.RUNNING)
+
+    @property
+    def active_stage(self) -> str | None:
+        """The stage that has begun and not ended: loading, compiling, scoring."""
+        return next((stage.name for stage in reversed(self.stages) if not stage.done), None)
+
+    @property
+    def limit(self) -> float | None:
+        """The tau-b under which a token diverges; None when neither a gate nor the profile names one."""
+        stated = self._gates.get("belief", {}).get("limit")
+        return float(stated) if isinstance(stated, int | float) else BELIEF_LIMITS.get(self.profile)
+
+    @property
+    def median_tau(self) -> float:
+        """The median tau-b over all tokens so far, an undefined one counting as the lowest.
+
+        Not finite without a token, and where half of them are undefined.
+        """
+        count = len(self.tokens)
+        if self._median[0] != count:
+            # As the belief gate counts them: an undefined tau is a failing value, never left out. Where
+            # half of them are undefined, so is the median.
+            filled = np.nan_to_num(self.tokens.tau_b, nan=-np.inf)
+            self._median = (count, float(np.median(filled)))
+        return self._median[1]
+
+    @property
+    def delta_nll(self) -> float:
+        """Mean NLL of the candidate minus the reference's, in nats a token; NaN without a token."""
+        if not len(self.tokens):
+            return float("nan")
+        return float(np.mean(self.tokens.column("nll_candidate") - self.tokens.column("nll_reference")))
+
+    @property
+    def typical_shift(self) -> float:
+        """The run's median |Δlogit|: over tokens, of each token's median over the ids both top-k hold."""
+        shifts = self.tokens.column("shift")
+        defined = shifts[np.isfinite(shifts)]
+        return float(np.median(defined)) if defined.size else float("nan")
+
+    def diverging(self) -> np.ndarray:
+        """Return whether each token's tau-b is under the limit or undefined, bool [tokens]."""
+        tau = self.tokens.tau_b
+        return np.isnan(tau) | (tau < (-np.inf if self.limit is None else self.limit))
+
+    def marked(self) -> np.ndarray:
+        """Return whether each token diverges or flips its top-1, bool [tokens]: what `n` and `N` visit."""
+        return self.diverging() | self.tokens.flips
+
+    def status(self, index: int) -> TokenStatus:
+        """Return the status of one token."""
+        tau, limit = self.tokens.value("tau_b", index), self.limit
+        if tau != tau:
+            return TokenStatus.UNDEFINED
+        if limit is None:
+            return TokenStatus.AGREE
+        if tau < limit:
+            return TokenStatus.DIVERGE
+        return TokenStatus.DRIFT if tau < (limit + 1) / 2 else TokenStatus.AGREE
+
+    # ---- places -------------------------------------------------------------------------------------
+
+    def first(self) -> int | None:
+        """Return the first marked token."""
+        return self.next_marked(-1)
+
+    def next_marked(self, index: int) -> int | None:
+        """Return the nearest marked token after `index`, or None."""
+        after = np.flatnonzero(self.marked()[index + 1 :])
+        return index + 1 + int(after[0]) if after.size else None
+
+    def previous_marked(self, index: int) -> int | None:
+        """Return the nearest marked token before `index`, or None."""
+        before = np.flatnonzero(self.marked()[: max(index, 0)])
+        return int(before[-1]) if before.size else None
+
+    def worst(self) -> int | None:
+        """Return the token with the lowest tau-b, an undefined one below all; ties go to the larger KL."""
+        if not len(self.tokens):
+            return None
+        tau = np.nan_to_num(self.tokens.tau_b, nan=-2.0)
+        lowest = np.flatnonzero(tau == tau.min())
+        kl = np.nan_to_num(self.tokens.column("kl")[lowest], nan=np.inf)
+        return int(lowest[int(np.argmax(kl))])
+
+    # ---- sentences ----------------------------------------------------------------------------------
+
+    def funnel(self) -> list[GateLine]:
+        """Return the three gates in funnel order; the ones not judged yet show the number so far."""
+        lines: list[GateLine] = []
+        blocked = False
+        for name in FUNNEL:
+            event = self._gates.get(name)
+            status = str(event.get("status")) if event else None
+            text = self._judged(name, event) if event else self._so_far(name)
+            lines.append(GateLine(name, status, text, blocked))
+            # Another tokenizer, another question: whatever follows compares different things.
+            blocked = blocked or (name == "tokenizer" and status == "FAIL")
+        return lines
+
+    def why(self) -> tuple[str, str] | None:
+        """Return the detail of the first gate that did not pass, whole and in its last clause alone."""
+        for name in FUNNEL:
+            event = self._gates.get(name)
+            if event is not None and event.get("status") != "PASS" and event.get("detail"):
+                detail = safe(str(event["detail"]), 300)
+                return f"{name}: {detail}", f"{name}: {detail.rsplit('; ', 1)[-1]}"
+        return None
+
+    def counts(self) -> str:
+        """Return how many tokens diverge, are undefined or flip, as one phrase."""
+        total = len(self.tokens)
+        if not total:
+            return ""
+        undefined = int(np.isnan(self.tokens.tau_b).sum())
+        same = 1 - float(self.tokens.flips.mean())
+        parts = [f"{int(self.diverging().sum())} diverge", f"same top-1 {same:.1%}"]
+        return " · ".join([*parts, f"{undefined} undefined"] if undefined else parts)
+
+    def rank_rows(self, index: int) -> list[RankRow]:
+        """Return the top-k lists of both sides at a token, row by row."""
+        reference, candidate = self.tokens.top(index)
+        rank_of = {row.id: rank for rank, row in enumerate(reference)}
+        rows = []
+        for rank in range(max(len(reference), len(candidate))):
+            left = reference[rank] if rank < len(reference) else None
+            right = candidate[rank] if rank < len(candidate) else None
+            moved = rank_of[right.id] - rank if right and right.id in rank_of else None
+            rows.append(
+                RankRow(
+                    rank + 1,
+                    (left.text, left.logit) if left else None,
+                    (right.text, right.logit) if right else None,
+                    moved,
+                )
+            )
+        return rows
+
+    def near_tie(self, index: int) -> str:
+        """Say whether the reference's own preference at a token is smaller than the usual difference."""
+        margin, shift = self.tokens.value("margin", index), self.typical_shift
+        if not (np.isfinite(margin) and np.isfinite(shift)):
+            return ""
+        if margin < shift:
+            return f"≈ near-tie: ref margin {number(margin)} < typical |Δlogit| {number(shift)}"
+        return f"ref margin {number(margin)} ≥ typical |Δlogit| {number(shift)}: no near-tie"
+
+    def is_near_tie(self, index: int) -> bool:
+        """Return whether the reference's top-1 margin is under the run's median |Δlogit|."""
+        return bool(self.tokens.value("margin", index) < self.typical_shift)
+
+    def summary(self) -> list[str]:
+        """Return at most three lines that stay in the scrollback after the program."""
+        if self.state is RunState.WAITING:
+            return []
+        head = f"parity {safe(self.id)}: {safe(self.reference)} → {safe(self.candidate)}"
+        state = f"{self.state.value}, {len(self.tokens)} tokens"
+        numbers = f"median τ-b {number(self.median_tau)}, Δ mean NLL {number(self.delta_nll, 4)}, {self.counts()}"
+        lines = [head, f"{self.verdict or 'no verdict'} ({state})"]
+        return [*lines, numbers] if len(self.tokens) else lines
+
+    def _judged(self, name: str, event: Event) -> str:
+        value, limit = (_known(event.get(field)) for field in ("value", "limit"))
+        if name == "belief":
+            return f"τ-b {number(value)} ≥ {number(limit, 2)}"
+        if name == "probability":
+            return f"|ΔNLL| {number(value, 4)} ≤ {number(limit, 2)}"
+        return f"ids {_percent(value)}"
+
+    def _so_far(self, name: str) -> str:
+        if name == "tokenizer" or not len(self.tokens):
+            return "…"
+        if name == "belief":
+            limit = "" if self.limit is None else f" ≥ {number(self.limit, 2)}"
+            return f"τ-b {number(self.median_tau)}{limit}?"
+        return f"ΔNLL {number(self.delta_nll, 4)}?"
+
+
+def _known(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) else None
+
+
+def _percent(value: float | None) -> str:
+    return "—" if value is None else f"{100 * value:.4g} %"
+
+
+def _side(value: object) -> str:
+    """Return what names a side: its path, whether it is given alone or inside a description."""
+    if isinstance(value, dict):
+        value = value.get("path", "")
+    return value if isinstance(value, str) else ""

@@ -1,0 +1,85 @@
+"""Looks for model files: GGUF files, and folders with a config.json beside SafeTensors.
+
+    for found in find_models([Path.cwd()]):
+        print(found.path, found.nbytes)
+
+Reads names and sizes only. Bounded in depth and in folders, because the folder it is started in may be a
+whole home directory; says when it stopped early.
+"""
+
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from bitnet_tui.core.resources import resource_dir
+
+MAX_DEPTH = 4
+MAX_FOLDERS = 4000
+
+_SKIPPED = frozenset({"node_modules", "site-packages", "__pycache__", "build", "dist"})
+
+
+@dataclass(frozen=True)
+class FoundModel:
+    """A model file, or a folder that is one model."""
+
+    path: Path
+    kind: str
+    """gguf or safetensors"""
+    nbytes: int
+
+
+@dataclass(frozen=True)
+class Scanned:
+    """How far a scan has come; said after every folder, so that whoever listens can stop it."""
+
+    folders: int
+    done: bool = False
+    complete: bool = True
+    """False when a limit stopped the scan."""
+
+
+def search_folders() -> list[Path]:
+    """Return where models are looked for: here, the samples, and each folder of BITNET_MODELS."""
+    named = [Path(part) for part in os.environ.get("BITNET_MODELS", "").split(os.pathsep) if part]
+    folders: list[Path] = []
+    for folder in [Path.cwd(), resource_dir("samples"), *named]:
+        inside = any(folder.is_relative_to(other) for other in folders)
+        if not inside and (folder.is_dir() or folder in named):
+            folders.append(folder)
+    return folders
+
+
+def find_models(folders: Iterable[Path]) -> Iterator[FoundModel | Scanned]:
+    """Yield models below `folders` as they are found, and a `Scanned` after each folder; the last is done."""
+    read = 0
+    for top in folders:
+        for folder, names, files in os.walk(top):
+            if read == MAX_FOLDERS:
+                yield Scanned(read, done=True, complete=False)
+                return
+            read += 1
+            here = Path(folder)
+            deep = len(here.relative_to(top).parts) >= MAX_DEPTH
+            names[:] = [] if deep else sorted(n for n in names if n[0] != "." and n not in _SKIPPED)
+            yield from _models_of(here, sorted(files))
+            yield Scanned(read)
+    yield Scanned(read, done=True)
+
+
+def _models_of(folder: Path, files: list[str]) -> Iterator[FoundModel]:
+    for name in files:
+        if name.endswith(".gguf"):
+            yield FoundModel(folder / name, "gguf", _size(folder / name))
+    shards = [name for name in files if name.endswith(".safetensors")]
+    if shards and "config.json" in files:
+        yield FoundModel(folder, "safetensors", sum(_size(folder / name) for name in shards))
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        # A dangling link or a file that has just gone: it is listed, and opening it says what is wrong.
+        return 0

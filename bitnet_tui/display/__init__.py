@@ -1,0 +1,1 @@
+"""Events and reports as plain text."""

@@ -1,0 +1,162 @@
+"""Results and progress as plain lines of text, for terminals, pipes and CI logs alike.
+
+    lines = parity_lines(report)          # a report as a person reads it
+    Narrator().feed(event)                # progress on stderr, one line redrawn on a terminal
+
+Takes the same JSON-ready values that the artifacts hold, so that what is shown is what was measured. Everything
+that came out of a file goes through `safe`.
+"""
+
+import sys
+import time
+from typing import Any, TextIO
+
+from bitnet_tui.core.events import Event
+from bitnet_tui.core.text import safe
+
+REDRAW_SECONDS = 0.2
+TABLE_ROWS = 12
+
+
+def info_lines(summary: dict[str, Any]) -> list[str]:
+    """Return `info`'s answer: facts, types, metadata, tokenizer, findings."""
+    lines = [
+        f"{safe(summary['path'])}",
+        f"  {summary['format']} {summary['version']} · {summary['architecture'] or 'no architecture'} · "
+        f"{len(summary['tensors'])} tensors · {_size(summary['bytes'])}",
+        f"  {summary['parameters']:,} parameters, {summary['ternary_parameters']:,} ternary · "
+        f"{_number(summary['bits_per_weight'], 2)} bits/weight, "
+        f"ternary body {_number(summary['body_bits_per_weight'], 2)}",
+    ]
+    if summary["scale_meaning"]:
+        lines.append(f"  weight scales {summary['scale_meaning']}")
+    lines += ["", "types"]
+    lines += [
+        f"  {kind['type']:<10} {kind['tensors']:>6} tensors  {_size(kind['bytes']):>10}" for kind in summary["types"]
+    ]
+    lines += ["", "tokenizer", *_mapping_lines(summary["tokenizer"] or {"none": "the file carries none"})]
+    lines += ["", f"metadata ({len(summary['metadata'])})", *_mapping_lines(summary["metadata"])]
+    lines += ["", f"findings ({len(summary['findings'])})"]
+    for finding in summary["findings"]:
+        lines.append(f"  {finding['severity']}: {safe(finding['subject'])}: {safe(finding['message'])}")
+        lines.append(f"    {safe(finding['advice'])}")
+    return lines
+
+
+def token_lines(result: dict[str, Any]) -> list[str]:
+    """Return `tokenize`'s answer: an id and a quoted piece a line."""
+    rows = zip(result["tokens"], result["pieces"], strict=True)
+    return [*(f"{token:>8}  {safe(repr(piece))}" for token, piece in rows), f"{len(result['tokens'])} tokens"]
+
+
+def eval_lines(report: dict[str, Any]) -> list[str]:
+    """Return `eval`'s answer."""
+    return [
+        f"mean nll    {_number(report['mean_nll'], 6)} nats/token",
+        f"perplexity  {_number(report['perplexity'], 4)}",
+        f"corpus      {report['corpus']['tokens']} tokens in {report['corpus']['documents']} documents",
+        f"model       sha256 {report['model']['sha256'][:16]} · {report['stamp']['numerics']}",
+    ]
+
+
+MARKS = {"PASS": "✔", "FAIL": "✘", "INCONCLUSIVE": "?"}
+
+
+def parity_lines(report: dict[str, Any]) -> list[str]:
+    """Return `parity`'s answer: the two sides, the gates in funnel order, the numbers, the verdict last."""
+    judgement, metrics, corpus = report["judgement"], report["metrics"], report["corpus"]
+    lines = [
+        f"reference   {safe(report['reference']['path'])}  sha256 {report['reference']['sha256'][:16]}",
+        f"candidate   {safe(report['candidate']['path'])}  sha256 {report['candidate']['sha256'][:16]}",
+        f"corpus      {safe(corpus['name'])}: {metrics['tokens']:,} tokens in {len(report['documents'])} documents",
+        "",
+    ]
+    for gate in judgement["gates"]:
+        value, limit = _number(gate["value"], 6), f"{gate['limit']:g}"
+        lines.append(f"{MARKS[gate['status']]} {gate['gate']:<12}{value:>10}  limit {limit:<6} {gate['detail']}")
+    if difference := report["tokenizer"]["first_difference"]:
+        lines.append(
+            f"  first different ids: {safe(difference['string'])}, byte {difference['byte_offset']}, "
+            f"{safe(repr(difference['text']))}: {difference['ids_reference']} against {difference['ids_candidate']}"
+        )
+    tau_b, kl = metrics["tau_b"], metrics["kl"]
+    lines += [
+        "",
+        f"tau-b       median {_number(tau_b['median'], 6)} · 1 % {_number(tau_b['p01'], 6)} · "
+        f"min {_number(tau_b['min'], 6)}",
+        f"mean nll    reference {_number(metrics['mean_nll_reference'], 6)} · "
+        f"candidate {_number(metrics['mean_nll_candidate'], 6)} nats/token",
+        f"KL          mean {_number(kl['mean'], 6)} · max {_number(kl['max'], 6)} nats",
+        f"same top    {_number(_percent(metrics['same_top']), 3)} % · {metrics['flips']} flips",
+        "",
+        f"{judgement['verdict']}  (profile {judgement['profile']}, numerics {report['stamp']['numerics']})",
+    ]
+    return lines
+
+
+def _mapping_lines(mapping: dict[str, Any]) -> list[str]:
+    return [f"  {safe(key)} = {_value(value)}" for key, value in mapping.items() if value is not None]
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, dict) and "array" in value:
+        head = ", ".join(safe(repr(item), limit=24) for item in value["head"])
+        return f"{value['count']:,} × {value['array']}: {head}, …"
+    shown = f"{value:.7g}" if isinstance(value, float) else str(value)  # seven digits are what float32 holds
+    return safe(shown, limit=100)
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "undefined" if value is None else f"{value:.{digits}f}"
+
+
+def _percent(share: float | None) -> float | None:
+    return None if share is None else 100 * share
+
+
+def _size(count: int) -> str:
+    for unit in ("B", "KiB", "MiB"):
+        if count < 1024:
+            return f"{count:.1f} {unit}" if unit != "B" else f"{count} B"
+        count /= 1024  # pyright: ignore[reportAssignmentType]
+    return f"{count:.2f} GiB"
+
+
+class Narrator:
+    """Tells on stderr what a job is doing. On a terminal one line is redrawn; in a log each stage has its own."""
+
+    def __init__(self, stream: TextIO = sys.stderr) -> None:
+        self._stream, self._redraws = stream, stream.isatty()
+        self._tokens = self._total = 0
+        self._begun = self._drawn = time.monotonic()
+
+    def feed(self, event: Event) -> None:
+        """Take note of one event."""
+        kind = event["event"]
+        if kind == "stage" and event["status"] == "start":
+            self._say(f"{event['name']} …")
+        elif kind == "plan":
+            self._total, self._begun = event["tokens"], time.monotonic()
+            self._say(f"{event['tokens']} tokens in {event['documents']} documents")
+        elif kind == "token":
+            self._tokens += 1
+            self._progress()
+
+    def close(self) -> None:
+        """Clear the progress line."""
+        if self._redraws:
+            self._stream.write("\r\x1b[K")
+            self._stream.flush()
+
+    def _say(self, line: str) -> None:
+        self._stream.write(f"\r\x1b[K{line}" if self._redraws else f"{line}\n")
+        self._stream.flush()
+
+    def _progress(self) -> None:
+        now = time.monotonic()
+        if not self._redraws or now - self._drawn < REDRAW_SECONDS:
+            return
+        self._drawn = now
+        rate = self._tokens / max(now - self._begun, 1e-9)
+        left = (self._total - self._tokens) / max(rate, 1e-9)
+        self._say(f"{self._tokens}/{self._total} tokens · {rate:.0f} tok/s · {left:.0f} s left")

@@ -1,0 +1,1 @@
+"""The screens, one a file. Textual only: what they show comes from the view-models of `core`."""

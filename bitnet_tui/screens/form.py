@@ -1,0 +1,101 @@
+"""A few fields to fill in: the path of a file to open, or the sides of a new run.
+
+    app.push_screen(FormScreen("open", [Field("path", "path")]), lambda answer: ...)
+
+Enter goes to the next field and, from the last one, closes the form with the answers; escape closes it
+with None. Every field is checked before that, and what is wrong is said under the fields.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.widgets import Input, Label, Static
+
+from bitnet_tui.core.text import safe
+
+
+def existing(text: str) -> str | None:
+    """Return what is wrong with a path that has to exist, or None."""
+    if not text:
+        return "a path is needed"
+    return None if Path(text).expanduser().exists() else f"{safe(text, 80)}: no such file or folder"
+
+
+def existing_or_empty(text: str) -> str | None:
+    """Return what is wrong with a path that may be left out, or None."""
+    return existing(text) if text else None
+
+
+def one_of(names: Sequence[str]) -> Callable[[str], str | None]:
+    """Return a check that only `names` pass."""
+    return lambda text: None if text in names else f"{safe(text, 40)!r}: one of {', '.join(names)} is allowed"
+
+
+@dataclass(frozen=True)
+class Field:
+    """One line of a form; `check` returns what is wrong with its text, or None."""
+
+    name: str
+    label: str
+    value: str = ""
+    placeholder: str = ""
+    check: Callable[[str], str | None] = existing
+
+
+class FormScreen(ModalScreen[dict[str, str] | None]):
+    """A form in a box."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "cancel", "Cancel"),
+        Binding("up", "app.focus_previous", "Field before", show=False),
+        Binding("down", "app.focus_next", "Next field", show=False),
+    ]
+
+    def __init__(self, title: str, fields: Sequence[Field]) -> None:
+        super().__init__(classes="dialog")
+        self._title = title
+        self._fields = fields
+
+    def compose(self) -> ComposeResult:
+        """A label and an input a field."""
+        with Vertical(classes="box") as box:
+            box.border_title = Content(self._title)
+            for field in self._fields:
+                yield Label(Content(field.label), classes="field")
+                yield Input(field.value, field.placeholder, id=f"field-{field.name}", compact=True)
+            yield Static(classes="problem")
+            yield Static(Content("⏎ next, then go · esc cancel"), classes="keys")
+
+    def on_mount(self) -> None:
+        """Begin at the first field that is empty."""
+        empty = [field for field in self._fields if not field.value]
+        self.query_one(f"#field-{(empty or self._fields)[0].name}", Input).focus()
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        """Go to the next field, or close from the last one."""
+        ids = [f"field-{field.name}" for field in self._fields]
+        at = ids.index(event.input.id or "")
+        if at + 1 < len(ids):
+            self.query_one(f"#{ids[at + 1]}", Input).focus()
+        else:
+            self._submit()
+
+    def _submit(self) -> None:
+        answers = {f.name: self.query_one(f"#field-{f.name}", Input).value.strip() for f in self._fields}
+        for field in self._fields:
+            if problem := field.check(answers[field.name]):
+                self.query_one(".problem", Static).update(Content(f"{field.label}: {problem}"))
+                self.query_one(f"#field-{field.name}", Input).focus()
+                return
+        self.dismiss(answers)
+
+    def action_cancel(self) -> None:
+        """Close without an answer."""
+        self.dismiss(None)

@@ -1,0 +1,171 @@
+"""The first screen: models found around here, recent runs, and what one key does."""
+
+import asyncio
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical
+from textual.content import Content
+from textual.widget import Widget
+from textual.widgets import OptionList, Static
+
+from bitnet_tui.core.scan import FoundModel, Scanned, find_models, search_folders
+from bitnet_tui.core.store import RunInfo
+from bitnet_tui.core.text import ago, human_bytes, number, safe
+from bitnet_tui.screens.base import SPINNER, BaseScreen
+from bitnet_tui.widgets.pick_list import Pick, PickList
+
+_ACTIONS = (
+    ("⏎", "open what is selected"),
+    ("o", "open a model or a run by its path"),
+    ("r", "new parity run of two models"),
+    ("T", "next theme"),
+    ("?", "keys of this screen"),
+    ("ctrl+p", "every command"),
+)
+_SLICE = 0.1
+"""Seconds of scanning between two looks at the screen."""
+
+_VERDICTS = {"PASS": ("✔", "$success"), "FAIL": ("✘", "$error"), "INCONCLUSIVE": ("?", "$warning")}
+
+
+class HomeScreen(BaseScreen):
+    """What can be opened, and how to begin."""
+
+    TAB = "Home"
+    HELP = (
+        "Models: GGUF files, and folders with config.json and SafeTensors, below the current folder, the "
+        "samples and each folder of BITNET_MODELS. Runs: every parity run is recorded and can be replayed."
+    )
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("o", "app.open", "open"),
+        Binding("r", "app.new_run", "new run"),
+        Binding("T", "app.next_theme", "theme"),
+    ]
+    DEFAULT_CSS = """
+    HomeScreen {
+        #lists { width: 3fr; }
+        #models { height: 3fr; }
+        #none { height: 3fr; display: none; }
+        #runs { height: 2fr; }
+        #start { width: 2fr; height: auto; }
+        &.-narrow #body { layout: vertical; }
+        &.-narrow #lists { width: 100%; height: 1fr; }
+        &.-narrow #start { width: 100%; }
+        &.-narrow.-low #start { display: none; }
+        PickList { background: $background; scrollbar-size-vertical: 1; scrollbar-gutter: stable; }
+    }
+    """
+
+    def compose_body(self) -> ComposeResult:
+        """Lists at the left, actions at the right (below, where it is narrow)."""
+        with Horizontal(id="body"):
+            with Vertical(id="lists"):
+                yield _titled(PickList(id="models"), "models")
+                yield _titled(Static(id="none"), "models")
+                yield _titled(PickList(id="runs"), "recent runs")
+            yield _titled(Static(_start(), id="start"), "start")
+
+    def on_mount(self) -> None:
+        """Begin to look for models."""
+        self.run_worker(self._scan, group="scan", exclusive=True)
+
+    def on_screen_resume(self) -> None:
+        """Read the list of runs again; one may have ended."""
+        self.run_worker(self._read_runs, group="runs", exclusive=True)
+
+    def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
+        """Open the entry that was chosen."""
+        chosen = event.option_list.chosen if isinstance(event.option_list, PickList) else None
+        if chosen is not None:
+            self.program.open_path(chosen.value)
+
+    @property
+    def selected_model(self) -> str | None:
+        """The path of the highlighted model, a likely side of a new run."""
+        chosen = self.query_one("#models", PickList).chosen
+        return chosen.value if chosen else None
+
+    async def _scan(self) -> None:
+        folders = await asyncio.to_thread(search_folders)
+        scan = find_models(folders)
+        models: list[FoundModel] = []
+        progress = Scanned(0)
+        tick = 0
+        while not progress.done:
+            found, progress = await asyncio.to_thread(_advance, scan)
+            models += found
+            tick += 1
+            self._show_models(models, progress, SPINNER[tick % len(SPINNER)])
+        if not models:
+            self._show_none([safe(str(folder)) for folder in folders])
+
+    def _show_models(self, models: list[FoundModel], progress: Scanned, spinner: str) -> None:
+        names = [Pick(str(m.path), _short(str(m.path)), human_bytes(m.nbytes)) for m in models]
+        box = self.query_one("#models", PickList)
+        box.show(names)
+        state = "" if progress.done else f"{spinner} "
+        note = "" if progress.complete else ", stopped there: name a folder in BITNET_MODELS"
+        box.border_subtitle = Content(f"{state}{len(models)} in {progress.folders} folders{note}")
+
+    def _show_none(self, folders: list[str]) -> None:
+        lines = [
+            "No model was found in",
+            *(f"  {folder}" for folder in folders),
+            "",
+            "o opens one by its path; BITNET_MODELS=FOLDER adds a folder to look in.",
+        ]
+        self.query_one("#models").display = False
+        nothing = self.query_one("#none", Static)
+        nothing.update(Content("\n".join(lines)))
+        nothing.display = True
+
+    async def _read_runs(self) -> None:
+        runs = await asyncio.to_thread(self.program.store.list)
+        box = self.query_one("#runs", PickList)
+        now = self.program.clock()
+        box.show([_run_pick(run, now) for run in runs])
+        box.border_subtitle = Content(f"{len(runs)} recorded" if runs else "none yet: r makes the first")
+
+
+def _advance(scan: Iterator[FoundModel | Scanned]) -> tuple[list[FoundModel], Scanned]:
+    """Scan for a while; return what was found and how far it came."""
+    found: list[FoundModel] = []
+    until = time.monotonic() + _SLICE
+    for item in scan:
+        if isinstance(item, FoundModel):
+            found.append(item)
+        elif item.done or time.monotonic() > until:
+            return found, item
+    return found, Scanned(0, done=True)
+
+
+def _run_pick(run: RunInfo, now: float) -> Pick:
+    when = ago(now - run.when)
+    if run.problem is not None:
+        return Pick(str(run.path), f"{run.id}  ! {run.problem}", when)
+    sides = " → ".join(Path(side).name for side in (run.reference, run.candidate) if side)
+    mark, style = _VERDICTS.get(run.verdict or "", (f"· {run.status}", "$text-muted"))
+    facts = f"{mark} {number(run.tau_median)} {when:>9}"
+    return Pick(str(run.path), f"{run.id}  {sides or run.kind or 'run'}", facts, style)
+
+
+def _short(path: str) -> str:
+    """Return the last two parts of a path: a file's name alone says little (`model.gguf`)."""
+    return "/".join(path.rstrip("/").split("/")[-2:])
+
+
+def _titled(widget: Widget, title: str) -> Widget:
+    widget.border_title = Content(title)
+    widget.add_class("pane")
+    return widget
+
+
+def _start() -> Content:
+    keys = [Content.assemble((f"{key:>6}", "bold $accent"), f"  {text}") for key, text in _ACTIONS]
+    note = Content.styled("no telemetry · nothing is downloaded", "$text-muted")
+    return Content("\n").join([*keys, Content(""), note])

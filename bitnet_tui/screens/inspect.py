@@ -1,0 +1,223 @@
+"""What is in a model file: its parts as a tree, the details of one part beside it.
+
+The header is read at once, in a thread; statistics of the weights follow from a child process.
+"""
+
+import asyncio
+from functools import partial
+from typing import Any, ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.content import Content
+from textual.timer import Timer
+from textual.widgets import Input, Static, Tree
+
+from bitnet_tui.core.feed import Live
+from bitnet_tui.core.inspect_view import InspectView, Row, Shares
+from bitnet_tui.core.text import elide, safe
+from bitnet_tui.screens.base import SPINNER, BaseScreen
+from bitnet_tui.widgets.error_card import ErrorCard
+from bitnet_tui.widgets.rows_view import RowsView
+from bitnet_tui.widgets.tensor_tree import Part, TensorTree
+
+_TICK = 1 / 20
+_BATCH = 1000
+
+
+class InspectScreen(BaseScreen):
+    """One model file."""
+
+    TAB = "Inspect"
+    HELP = (
+        "Everything here comes from the file's header, except the statistics of a tensor: a child process "
+        "reads the weights for those, and each tensor gets a bar of its −1, 0 and +1 when it is done."
+    )
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("slash", "filter", "filter", key_display="/"),
+        Binding("y", "copy", "copy name"),
+        Binding("o", "app.open", "open"),
+    ]
+    DEFAULT_CSS = """
+    InspectScreen {
+        #facts { height: 1; padding: 0 1; text-wrap: nowrap; text-overflow: ellipsis; }
+        #parts { width: 1fr; }
+        #details { width: 1fr; scrollbar-size-vertical: 1; }
+        #tree { background: $background; scrollbar-size-vertical: 1; scrollbar-size-horizontal: 0; }
+        #filter { display: none; height: 1; border: none; padding: 0; background: $panel; }
+        #progress { height: 1; padding: 0 1; color: $text-muted; text-wrap: nowrap; text-overflow: ellipsis; }
+        &.-narrow #body { layout: vertical; }
+        &.-narrow #parts, &.-narrow #details { width: 100%; height: 1fr; }
+    }
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.view = InspectView({})
+        self.path: str | None = None
+        self._part = Part("file")
+        self._live: Live | None = None
+        self._timer: Timer | None = None
+        self._tick = 0
+
+    def compose_body(self) -> ComposeResult:
+        """Facts, tree and details, progress of the statistics."""
+        yield Static(Content("no model is open · o opens one"), id="facts")
+        yield ErrorCard(id="error")
+        with Horizontal(id="body"):
+            with Vertical(id="parts", classes="pane"):
+                yield Input(placeholder="part of a name", id="filter", compact=True)
+                yield TensorTree(id="tree")
+            with VerticalScroll(id="details", classes="pane", can_focus=False):
+                yield RowsView(id="rows")
+        yield Static(id="progress")
+
+    def on_mount(self) -> None:
+        """Prepare the clock of the statistics; it runs while there are any."""
+        self._timer = self.set_interval(_TICK, self._take, pause=True)
+        self.query_one("#parts").border_title = Content("parts")
+        self.query_one("#tree").focus()
+
+    # ---- opening ------------------------------------------------------------------------------------
+
+    def load(self, path: str) -> None:
+        """Read the header of `path` in a thread, then its statistics in a child process."""
+        self.stop()
+        self.path = path
+        self.run_worker(partial(self._load, path), group="load", exclusive=True)
+
+    async def _load(self, path: str) -> None:
+        self.query_one("#facts", Static).update(Content(f"reading {safe(path)} …"))
+        try:
+            summary = await asyncio.to_thread(self.program.inspect, path)
+        except Exception as error:
+            # The edge of the program: whatever a strange file causes is a card, never a crash.
+            self._fail(path, getattr(error, "exit_code", 6), str(error) or type(error).__name__)
+            return
+        self._show(summary)
+        self._live = self.program.start({"kind": "stats", "path": path})
+        if self._live is not None and self._timer is not None:
+            self._timer.resume()
+
+    def _show(self, summary: dict[str, Any]) -> None:
+        self.view = InspectView(summary)
+        self.query_one(ErrorCard).hide()
+        self.query_one("#body").display = True
+        self._part = Part("file")
+        self._show_facts()
+        self.query_one(TensorTree).show(self.view)
+        self._show_part()
+        self.query_one("#tree").focus()
+
+    def _fail(self, path: str, exit_code: int, message: str) -> None:
+        self.view = InspectView({})
+        self.query_one("#facts", Static).update(Content(safe(path)))
+        self.query_one("#body").display = False
+        self.query_one(ErrorCard).show(exit_code, message, "o opens another model, esc goes back")
+
+    def stop(self) -> None:
+        """Stop the statistics; what has arrived stays."""
+        if self._live is not None:
+            self.program.stop(self._live)
+            self._live = None
+        if self._timer is not None:
+            self._timer.pause()
+        self.query_one("#progress", Static).update(Content(""))
+
+    # ---- showing ------------------------------------------------------------------------------------
+
+    def on_resize(self) -> None:
+        """Fit the facts to the new width."""
+        self._show_facts()
+
+    def _show_facts(self) -> None:
+        if not self.view.path:
+            return
+        facts, notes = self.view.facts(), len(self.view.findings())
+        name = elide(safe(self.view.path), max(12, self.app.size.width - len(facts) - 18))
+        sound = Content.styled("✔ no finding", "$success")
+        found = Content.styled(f"! {notes} finding{'s' * (notes != 1)}", "$warning")
+        line = Content.assemble((name, "bold"), "  ", found if notes else sound, "  ", (facts, "$text-muted"))
+        self.query_one("#facts", Static).update(line)
+
+    def on_tree_node_highlighted(self, event: Tree.NodeHighlighted[Part]) -> None:
+        """Show the part under the tree's cursor."""
+        if event.node.data is not None:
+            self._part = event.node.data
+            self._show_part()
+
+    def _show_part(self) -> None:
+        title, rows, shares = self._details(self._part)
+        self.query_one("#details").border_title = Content(title)
+        self.query_one(RowsView).show(rows, shares)
+
+    def _details(self, part: Part) -> tuple[str, list[Row], Shares | None]:
+        view = self.view
+        if part.kind == "tensor":
+            return safe(part.key, 60), view.tensor(part.key), view.shares(part.key)
+        if part.kind == "metadata":
+            return safe(part.key, 60), view.metadata(part.key), None
+        if part.kind == "tokenizer":
+            return "tokenizer", view.tokenizer(), None
+        if part.kind == "finding":
+            return "finding", view.finding(int(part.key)), None
+        return ("file" if part.kind == "file" else safe(part.key, 60)), view.overview(), None
+
+    def _take(self) -> None:
+        """Take in the statistics that have arrived."""
+        if self._live is None:
+            return
+        feed = self._live.feed
+        for event in feed.drain(_BATCH):
+            name = self.view.feed(event)
+            if name is not None:
+                self.query_one(TensorTree).update_tensor(name)
+                if self._part == Part("tensor", name):
+                    self._show_part()
+        ended = feed.ended
+        self._tick += 1
+        self._show_progress("" if ended else SPINNER[self._tick // 2 % len(SPINNER)] + " ")
+        if ended and self._timer is not None:
+            self._live = None
+            self._timer.pause()
+
+    def _show_progress(self, spinner: str) -> None:
+        view = self.view
+        total = len(view.summary.get("tensors", []))
+        text = f"{spinner}statistics {view.measured}/{total} tensors, {view.coverage:.0%} of the bytes"
+        note = f" · {view.stats_error}" if view.stats_error else " · ctrl+x stops" if spinner else ""
+        self.query_one("#progress", Static).update(Content(text + note))
+
+    # ---- keys ---------------------------------------------------------------------------------------
+
+    def action_filter(self) -> None:
+        """Open the filter above the tree."""
+        box = self.query_one("#filter", Input)
+        box.display = True
+        box.focus()
+
+    def clear_filter(self) -> bool:
+        """Close the filter if it is open, and say whether it was."""
+        box = self.query_one("#filter", Input)
+        if not box.display:
+            return False
+        box.value = ""
+        box.display = False
+        self.query_one("#tree").focus()
+        return True
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        """Narrow the tree to what holds the text."""
+        self.query_one(TensorTree).show(self.view, event.value)
+
+    def on_input_submitted(self) -> None:
+        """Go to the tree, the filter stays."""
+        self.query_one("#tree").focus()
+
+    def action_copy(self) -> None:
+        """Copy the name of the selected part: the file's own bytes, unaltered."""
+        name = self.path if self._part.kind == "file" else self._part.key
+        if name:
+            self.app.copy_to_clipboard(name)
+            self.program.say(f"copied {name[:80]}")

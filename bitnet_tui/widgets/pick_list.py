@@ -1,0 +1,66 @@
+"""A list of things to open: a name at the left that gives way, facts at the right that do not.
+
+bitnet-2B/ggml-model-i2_s.gguf                1.10 GiB
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from textual.content import Content
+from textual.widgets import OptionList
+from textual.widgets.option_list import Option
+
+from bitnet_tui.core.text import elide, safe
+from bitnet_tui.widgets.cells import fit
+
+
+@dataclass(frozen=True)
+class Pick:
+    """One entry: `value` is what opening it means; the other strings are made safe here."""
+
+    value: str
+    name: str
+    facts: str
+    style: str = "$text-muted"
+    """Style of the facts."""
+
+
+class PickList(OptionList):
+    """Entries laid out for the list's width; the same entry stays highlighted when they change."""
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id, markup=False)
+        self.picks: list[Pick] = []
+
+    def show(self, picks: Sequence[Pick]) -> None:
+        """Replace the entries."""
+        chosen = self.chosen
+        self.picks = list(picks)
+        self._fill()
+        values = [pick.value for pick in self.picks]
+        if values:
+            self.highlighted = values.index(chosen.value) if chosen and chosen.value in values else 0
+
+    @property
+    def chosen(self) -> Pick | None:
+        """The highlighted entry."""
+        at = self.highlighted
+        return self.picks[at] if at is not None and at < len(self.picks) else None
+
+    def on_resize(self) -> None:
+        """Lay the entries out again."""
+        at = self.highlighted
+        self._fill()
+        self.highlighted = at
+
+    def _fill(self) -> None:
+        width = max(10, self.scrollable_content_region.width)
+        self.clear_options()
+        self.add_options([Option(_line(pick, width)) for pick in self.picks])
+
+
+def _line(pick: Pick, width: int) -> Content:
+    facts = safe(pick.facts, 60)
+    room = max(4, width - len(facts) - 2)
+    name = fit(elide(safe(pick.name), room), room)
+    return Content.assemble(name, "  ", (facts, pick.style))

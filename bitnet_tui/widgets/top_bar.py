@@ -1,0 +1,38 @@
+"""The first line of every screen: the program, the screens and their keys, and what goes on at the right.
+
+bitnet-tui  0 Home  1 Inspect  2 Parity                       ● live 31/64  12.4 tok/s  eta 3 s
+"""
+
+from textual.content import Content
+from textual.reactive import reactive
+from textual.widget import Widget
+
+TABS = (("0", "Home"), ("1", "Inspect"), ("2", "Parity"))
+
+
+class TopBar(Widget, can_focus=False):
+    """Tabs at the left, the screen's status at the right; the status is cut where both do not fit."""
+
+    DEFAULT_CSS = """
+    TopBar { height: 1; background: $panel; color: $foreground; }
+    """
+
+    status: reactive[Content] = reactive(Content(""))
+
+    def __init__(self, active: str) -> None:
+        super().__init__()
+        self._active = active
+
+    def render(self) -> Content:
+        """Render both ends."""
+        wide = self.size.width >= 100
+        left = Content.assemble((" bitnet-tui " if wide else "", "bold $primary"), *map(self._tab, TABS))
+        room = self.size.width - left.cell_length - 1
+        right = self.status.truncate(max(0, room), ellipsis=True)
+        return Content.assemble(left, " " * (room - right.cell_length), right)
+
+    def _tab(self, tab: tuple[str, str]) -> Content:
+        key, name = tab
+        if name == self._active:
+            return Content.styled(f" {key} {name} ", "bold reverse")
+        return Content.assemble((f" {key}", "bold $accent"), (f" {name} ", "$text-muted"))

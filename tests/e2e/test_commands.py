@@ -1,0 +1,164 @@
+"""Every command as a process: what it prints, what it writes, how it exits."""
+
+import json
+
+import pytest
+
+from tests.e2e.program import run
+
+
+@pytest.fixture(scope="module")
+def short_corpus(tmp_path_factory, samples):
+    """Two documents of a few hundred tokens."""
+    folder = tmp_path_factory.mktemp("corpus")
+    for name in ("shakespeare-cymbeline-022.txt", "shakespeare-the-merry-wives-of-windsor-019.txt"):
+        (folder / name).write_bytes((samples / "eval" / name).read_bytes())
+    return folder
+
+
+def test_parity_of_lossless_twins_passes(packed, i2_s, short_corpus, tmp_path):
+    """Red when the twins differ anywhere, an artifact is missing, or PASS is not exit 0."""
+    done = run("parity", packed, i2_s, "--corpus", short_corpus, "--export", tmp_path / "out", "--profile", "lossless")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1].startswith("PASS")
+    report = json.loads((tmp_path / "out" / "report.json").read_bytes())
+    assert report["metrics"]["tau_b"]["median"] == 1.0
+    assert report["metrics"]["nll_unequal"] == 0
+    assert report["metrics"]["kl"]["max"] == 0.0
+    assert report["metrics"]["tokens"] > 800
+    assert report["stamp"]["numerics"] == "exact-int8"
+    assert (tmp_path / "out" / "parity_failures.jsonl").read_bytes() == b""
+    events = [json.loads(line) for line in (tmp_path / "out" / "events.jsonl").read_bytes().splitlines()]
+    assert [events[0]["event"], events[-1]["event"]] == ["run.start", "run.end"]
+    assert sum(event["event"] == "token" for event in events) == report["metrics"]["tokens"]
+
+
+def test_another_model_fails_parity(tmp_path, packed, i2_s, short_corpus):
+    """Red when a gate cannot fail: here the candidate runs with SiLU (microsoft/BitNet #588)."""
+    for file in packed.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    config = json.loads((tmp_path / "config.json").read_bytes())
+    (tmp_path / "config.json").write_text(json.dumps({**config, "hidden_act": "silu"}))
+    folder = ("--corpus", short_corpus, "--profile", "fp32", "--export", tmp_path / "out", "--json")
+    done = run("parity", i2_s, tmp_path, *folder)
+    assert done.returncode == 1, done.stderr
+    report = json.loads(done.stdout)
+    assert report["judgement"]["verdict"] == "FAIL"
+    statuses = {gate["gate"]: gate["status"] for gate in report["judgement"]["gates"]}
+    assert statuses["tokenizer"] == "PASS"
+    assert statuses["belief"] == "FAIL"
+    failures = (tmp_path / "out" / "parity_failures.jsonl").read_bytes().splitlines()
+    assert len(failures) == report["failures"] > 0
+    first = json.loads(failures[0])
+    assert first["path"][0] == 4088
+    assert {"document", "position", "tau_b", "kl", "top_reference", "top_candidate"} <= first.keys()
+
+
+def test_two_paths_with_export_run_headless(packed, i2_s, short_corpus, tmp_path):
+    """Red when the short form differs from the long one."""
+    done = run(packed, i2_s, "--corpus", short_corpus, "--max-tokens", 40, "--export", tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "report.json").exists()
+
+
+def test_one_path_with_export_writes_info(i2_s, tmp_path):
+    """Red when a model alone with --export asks for a terminal."""
+    done = run(i2_s, "--export", tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / "info.json").read_bytes())["architecture"] == "bitnet-b1.58"
+
+
+def test_eval_agrees_with_the_reference_side_of_parity(packed, i2_s, short_corpus, tmp_path):
+    """Red when eval cuts windows or documents otherwise than parity does."""
+    evaluated = json.loads(run("eval", i2_s, "--corpus", short_corpus, "--json", "--export", tmp_path).stdout)
+    compared = json.loads(run("parity", packed, i2_s, "--corpus", short_corpus, "--json").stdout)
+    assert evaluated["mean_nll"] == compared["metrics"]["mean_nll_reference"]
+    assert evaluated["corpus"]["tokens"] == compared["metrics"]["tokens"]
+    assert json.loads((tmp_path / "eval.json").read_bytes()) == evaluated
+
+
+def test_generate_is_the_same_text_twice(i2_s):
+    """Red when a seed does not decide the text, or stdout holds narration."""
+    command = ["generate", i2_s, "The people of", "-n", 12, "--temperature", 0.9, "--seed", 5]
+    first, second = run(*command), run(*command)
+    assert first.returncode == 0, first.stderr
+    assert first.stdout == second.stdout
+    assert first.stdout.endswith("\n")
+    assert "load" not in first.stdout
+    report = json.loads(run(*command, "--json").stdout)
+    assert len(report["tokens"]) == 12
+    assert report["text"] + "\n" == first.stdout
+
+
+def test_tokenize_reads_argument_file_and_stdin_alike(packed, tmp_path):
+    """Red when a final newline or the BOS differs between the ways in."""
+    (tmp_path / "text").write_text("Hello wörld\n")
+    by_argument = json.loads(run("tokenize", packed, "Hello wörld\n", "--json").stdout)
+    by_file = json.loads(run("tokenize", packed, "--file", tmp_path / "text", "--json").stdout)
+    assert by_argument["tokens"] == by_file["tokens"]
+    assert by_argument["tokens"][0] == 4088
+    assert json.loads(run("tokenize", packed, "x", "--no-bos", "--json").stdout)["tokens"][0] != 4088
+
+
+def test_info_prints_the_same_to_a_pipe_twice(i2_s):
+    """Red when output holds a time, an order of a set, or a width of a terminal."""
+    assert run("info", i2_s).stdout == run("info", i2_s, COLUMNS="40").stdout != ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (("info", "no/such/model.gguf"), 3, "no/such/model.gguf: no such file"),
+        (("no/such/model.gguf", "--json"), 3, "no such file"),
+        (("parity", "nothing", "nothing"), 3, "nothing: no such file"),
+        (("eval", "{i2_s}", "--corpus", "no/such/corpus"), 3, "no/such/corpus"),
+        (("eval", "{i2_s}", "--context", "1"), 2, "2 to 256"),
+        (("eval", "{i2_s}", "--max-tokens", "0"), 2, "--max-tokens"),
+        (("parity", "{i2_s}", "{i2_s}", "--profile", "exact"), 2, "lossless, fp32, quantized"),
+        (("parity", "{i2_s}"), 2, "CANDIDATE"),
+        (("tokenize", "{i2_s}"), 2, "--file"),
+        (("tokenize", "{i2_s}", "--file", "no/such/text"), 3, "no/such/text"),
+        (("generate", "{i2_s}", "x", "-n", "1000"), 2, "256 positions"),
+        (("inof", "{i2_s}"), 2, "Did you mean 'info'?"),
+        (("a", "b", "c"), 2, "3 paths"),
+        (("{i2_s}",), 2, "needs a terminal"),
+        ((), 2, "needs a terminal"),
+        (("info", "{i2_s}", "--export", "{i2_s}/sub"), 4, "cannot make this folder"),
+    ],
+)
+def test_what_goes_wrong_is_one_line_and_a_code(i2_s, arguments, code, message):
+    """Red when an error is a traceback, two lines, or the wrong exit code."""
+    done = run(*(argument.format(i2_s=i2_s) for argument in arguments))
+    lines = [line for line in done.stderr.splitlines() if not line.endswith("…")]
+    assert done.returncode == code, done.stderr
+    assert len(lines) == 1, done.stderr
+    assert lines[0].startswith("bitnet-tui: ")
+    assert message in lines[0]
+
+
+def test_json_errors_are_json(tmp_path):
+    """Red when a script that asked for JSON gets nothing to parse."""
+    done = run("info", tmp_path / "none.gguf", "--json")
+    assert done.returncode == 3
+    assert json.loads(done.stdout)["error"]["exit_code"] == 3
+
+
+@pytest.mark.parametrize("content", [b"", b"GG", b"GGUF\x03\0\0\0", b"not a model at all, only some text"])
+def test_bad_files_are_exit_3_in_every_command(tmp_path, content):
+    """Red when one command has its own way to open a file."""
+    bad = tmp_path / "bad.gguf"
+    bad.write_bytes(content)
+    for command in (("info", bad), ("tokenize", bad, "x"), ("generate", bad, "x"), ("parity", bad, bad)):
+        done = run(*command)
+        assert done.returncode == 3, (command, done.stderr)
+        assert "Traceback" not in done.stderr
+        assert str(bad) in done.stderr.splitlines()[-1]
+
+
+def test_a_truncated_sample_is_exit_3(tmp_path, i2_s):
+    """Red when a download that broke off is run with whatever bytes are there."""
+    cut = tmp_path / "cut.gguf"
+    cut.write_bytes(i2_s.read_bytes()[:-1000])
+    done = run("eval", cut)
+    assert done.returncode == 3
+    assert "blk.5." in done.stderr

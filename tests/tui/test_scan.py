@@ -1,0 +1,58 @@
+"""What Home finds, and what it must not do to find it."""
+
+from pathlib import Path
+
+from bitnet_tui.core import scan
+from bitnet_tui.core.resources import resource_dir
+from bitnet_tui.core.scan import FoundModel, Scanned, find_models, search_folders
+
+
+def found(folders):
+    items = list(find_models(folders))
+    assert isinstance(items[-1], Scanned)
+    assert items[-1].done
+    return [item for item in items if isinstance(item, FoundModel)], items[-1]
+
+
+def test_files_and_folders_that_are_models(tmp_path):
+    """A folder of shards was listed shard by shard; a lone safetensors without config as a model."""
+    for name, size in (("a.gguf", 5), ("hf/config.json", 1), ("hf/m-1.safetensors", 2), ("hf/m-2.safetensors", 3)):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"x" * size)
+    (tmp_path / "lora").mkdir()
+    (tmp_path / "lora/adapter.safetensors").touch()
+    models, end = found([tmp_path])
+    assert [(m.path.name, m.kind, m.nbytes) for m in models] == [("a.gguf", "gguf", 5), ("hf", "safetensors", 5)]
+    assert (end.folders, end.complete) == (4, True), "the two here, lora, and the working folder"
+
+
+def test_hidden_deep_and_dangling(tmp_path):
+    """Walking .venv and every depth of a home folder took minutes; a dangling link raised."""
+    for name in (".hidden/a.gguf", "node_modules/a.gguf", "1/2/3/4/deep.gguf", "1/2/3/4/5/deeper.gguf"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "gone.gguf").symlink_to(tmp_path / "nowhere")
+    models, _ = found([tmp_path])
+    assert [m.path.name for m in models] == ["gone.gguf", "deep.gguf"]
+
+
+def test_a_limit_is_said(tmp_path, monkeypatch):
+    """A scan that stopped early looked complete."""
+    monkeypatch.setattr(scan, "MAX_FOLDERS", 3)
+    for index in range(5):
+        (tmp_path / str(index)).mkdir()
+    assert found([tmp_path])[1] == Scanned(3, done=True, complete=False)
+
+
+def test_search_folders_name_each_place_once(tmp_path, monkeypatch):
+    """A folder of BITNET_MODELS inside the current one listed its models twice."""
+    inside, outside = Path.cwd() / "models", tmp_path / "outside"
+    monkeypatch.setenv("BITNET_MODELS", f"{inside}:{outside}::")
+    assert search_folders() == [Path.cwd(), outside]
+
+
+def test_resources_are_found_in_a_checkout_and_in_a_wheel(monkeypatch, tmp_path):
+    """An installed program looked for its themes beside site-packages."""
+    assert (resource_dir("themes") / "bitnet-dark.toml").is_file()
+    monkeypatch.setattr("bitnet_tui.core.resources._PACKAGE", tmp_path / "site" / "bitnet_tui")
+    assert resource_dir("themes") == tmp_path / "site" / "bitnet_tui" / "_data" / "themes"
