@@ -115,6 +115,8 @@ class BitnetApp(App[None]):
         self.inspect, self.clock = inspect, clock
         self.store = store or Store()
         self.summary: list[str] = []
+        self.exit_code = 0
+        """What the program ends with: the code of a live run that failed, else 0."""
         self._start_job = start_job
         self._children: list[Live] = []
         self._trail: list[str] = []
@@ -163,6 +165,7 @@ class BitnetApp(App[None]):
         for event in live.feed.drain(1_000_000):
             parity.view.feed(event)
         parity.view.finish()
+        self.exit_code = parity.view.errors[-1][0] if parity.view.errors else 0
         where = live.recorder.path if live.recorder is not None else None
         return parity.view.summary() + ([f"recorded in {safe(where, 400)}"] if where else [])
 
@@ -189,6 +192,11 @@ class BitnetApp(App[None]):
         """End a child process without waiting for it."""
         live.feed.stop()
         self.run_worker(live.job.cancel, group="stop", thread=True)
+
+    @property
+    def live_run(self) -> str | None:
+        """The id of the run that goes on now."""
+        return self._parity.view.id if self._parity is not None and self.parity_is_live else None
 
     @property
     def parity_is_live(self) -> bool:
@@ -242,8 +250,15 @@ class BitnetApp(App[None]):
     # ---- keys ---------------------------------------------------------------------------------------
 
     async def action_show(self, mode: str) -> None:
-        """Go to a screen."""
+        """Go to a screen; Inspect without a model takes the candidate of the run at hand."""
         await self._enter(mode)
+        screen, candidate = self.screen, self._parity.view.candidate if self._parity is not None else ""
+        if isinstance(screen, InspectScreen) and screen.path is None and candidate:
+            screen.load(candidate)
+
+    def action_help_quit(self) -> None:
+        """Quit on ctrl+c as on q, in place of Textual's note that another key does."""
+        self.call_later(self.action_quit)
 
     async def action_back(self) -> None:
         """Close the filter, or go to the screen before."""
@@ -335,9 +350,12 @@ class BitnetApp(App[None]):
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         """Yield Textual's commands and this program's."""
         yield from super().get_system_commands(screen)
-        yield SystemCommand("Open", "Open a model or a recorded run by its path", self.action_open)
-        yield SystemCommand("New parity run", "Compare two models", self.action_new_run)
-        yield SystemCommand("Cancel run", "Cancel what is running", self.action_cancel_run)
+        for active in screen.active_bindings.values():
+            binding = active.binding
+            # The program's own keys; what Textual binds for moving about is no command.
+            if binding.description and isinstance(active.node, (BitnetApp, BaseScreen)) and not binding.system:
+                about, run = binding.description, partial(self.run_action, binding.action, active.node)
+                yield SystemCommand(about[0].upper() + about[1:], f"key {binding.key}", partial(self.call_later, run))
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         """Return the app's own colours for themes that lack them, such as Textual's."""

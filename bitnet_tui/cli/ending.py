@@ -5,23 +5,27 @@ A traceback is shown only with --debug. Knows no command.
 
 import sys
 import traceback
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import NoReturn
 
 import click
-import orjson
 
+from bitnet_tui.cli.streams import emit_json
 from bitnet_tui.core import session
+from bitnet_tui.core.events import dumps
+from bitnet_tui.core.text import safe
 
 INTERRUPTED = 130
+MESSAGE_LIMIT = 2000
 
 
 class JobError(session.BitnetError):
-    """An error that a worker reported, with the exit code it chose."""
+    """An error that a worker reported, with the exit code it chose and the traceback it had."""
 
-    def __init__(self, message: str, exit_code: int) -> None:
+    def __init__(self, message: str, exit_code: int, trace: str | None = None) -> None:
         super().__init__(message)
-        self.exit_code = exit_code
+        self.exit_code, self.trace = exit_code, trace
 
 
 @dataclass(frozen=True)
@@ -39,12 +43,15 @@ def end_with(error: BaseException, outcome: Outcome) -> NoReturn:
     if isinstance(error, click.exceptions.Exit):
         sys.exit(error.exit_code)
     if outcome.debug and not isinstance(error, click.ClickException):
-        traceback.print_exception(error)
+        print(getattr(error, "trace", None) or "".join(traceback.format_exception(error)), file=sys.stderr)
     code, message = _diagnose(error)
-    print(f"bitnet-tui: {message}", file=sys.stderr)
+    # Messages quote names out of files, and a terminal obeys what is in them.
+    message = safe(message, MESSAGE_LIMIT)
+    with suppress(OSError):
+        print(f"bitnet-tui: {message}", file=sys.stderr)
     if outcome.as_json:
-        sys.stdout.write(orjson.dumps({"error": {"exit_code": code, "message": message}}).decode() + "\n")
-        sys.stdout.flush()
+        with suppress(session.BitnetError):
+            emit_json(dumps({"error": {"exit_code": code, "message": message}}))
     sys.exit(code)
 
 
@@ -54,7 +61,8 @@ def _diagnose(error: BaseException) -> tuple[int, str]:
     if isinstance(error, (KeyboardInterrupt, click.Abort)):
         return INTERRUPTED, "interrupted"
     if isinstance(error, click.UsageError):
-        where = f"{error.ctx.command_path} --help" if error.ctx else "bitnet-tui --help"
+        # The command that opens the app has no name of its own.
+        where = (f"{error.ctx.command_path} --help" if error.ctx else "bitnet-tui --help").replace(" open ", " ")
         return 2, f"{error.format_message()} See `{where}`."
     if isinstance(error, click.ClickException):
         return 2, error.format_message()

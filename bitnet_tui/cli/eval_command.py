@@ -12,7 +12,7 @@ from bitnet_tui.cli.options import (
     export_option,
     json_option,
     max_tokens_option,
-    to_json,
+    show,
 )
 from bitnet_tui.display.plain import eval_lines
 
@@ -25,11 +25,22 @@ from bitnet_tui.display.plain import eval_lines
 @json_option
 @export_option
 def command(
-    model: str, corpus: str | None, context: int | None, max_tokens: int | None, as_json: bool, export: Path | None
+    model: str,
+    corpus: Path | None,
+    context: int | None,
+    max_tokens: int | None,
+    as_json: bool,
+    export: Path | None,
 ) -> None:
     """Score a corpus with MODEL: mean nll in nats a token, and perplexity."""
-    request = {"kind": "eval", "path": model, "corpus": corpus, "context": context, "max_tokens": max_tokens}
+    request = {
+        "kind": "eval",
+        "path": model,
+        "corpus": None if corpus is None else str(corpus),
+        "context": context,
+        "max_tokens": max_tokens,
+    }
     report = run_headless(request)
     if export is not None:
         export_json(export, "eval.json", report)
-    click.echo(to_json(report) if as_json else "\n".join(eval_lines(report)), nl=not as_json)
+    show(report, eval_lines(report), as_json=as_json)

@@ -23,12 +23,12 @@ def run_headless(request: dict[str, Any], each: Callable[[Event], object] = lamb
     job, narrator, report = Job.start(request), Narrator(), None
     try:
         for event in job.events():
-            each(event)
             narrator.feed(event)
+            each(event)
             if event["event"] == "report":
                 report = event["report"]
             elif event["event"] == "error":
-                raise JobError(event["message"], event["exit_code"])
+                raise JobError(event["message"], event["exit_code"], event.get("traceback"))
     finally:
         narrator.close()
         if job.running:

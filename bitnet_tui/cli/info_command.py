@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from bitnet_tui.cli.options import export_json, export_option, json_option, to_json
+from bitnet_tui.cli.options import export_json, export_option, json_option, show
 from bitnet_tui.core import session
 from bitnet_tui.display.plain import info_lines
 
@@ -19,4 +19,4 @@ def command(model: str, as_json: bool, export: Path | None) -> None:
     summary: dict[str, Any] = session.inspect(model)
     if export is not None:
         export_json(export, "info.json", summary)
-    click.echo(to_json(summary) if as_json else "\n".join(info_lines(summary)), nl=not as_json)
+    show(summary, info_lines(summary), as_json=as_json)

@@ -9,7 +9,7 @@ A command's module is imported when the command runs. Exit codes: 0 pass, 1 gate
 corpus file, 4 I/O, 5 inconclusive, 6 engine or environment, 130 interrupted.
 """
 
-import os
+import signal
 import sys
 from importlib import import_module
 from typing import Any, NoReturn
@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 import click
 
 from bitnet_tui.cli.ending import Outcome, end_with
+from bitnet_tui.cli.streams import prepare
 
 COMMANDS = {
     "info": "Explain a model file from its header, without loading it.",
@@ -48,13 +49,11 @@ class LazyGroup(click.Group):
             formatter.write_dl(list(COMMANDS.items()))
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Take a line that does not begin with a command as paths to open."""
-        own = {"--help", "-h", "--version", "--debug"}
-        first = next((arg for arg in args if arg not in ("--debug",)), None)
-        if first is None or (first not in COMMANDS and first not in own):
-            flags = [arg for arg in args if arg == "--debug"]
-            args = [*flags, OPEN, *(arg for arg in args if arg != "--debug")]
-        return super().parse_args(ctx, args)
+        """Take a line that does not begin with a command as paths to open; --debug may stand anywhere."""
+        flags, rest = [arg for arg in args if arg == "--debug"], [arg for arg in args if arg != "--debug"]
+        if not rest or (rest[0] not in COMMANDS and rest[0] not in ("--help", "-h", "--version")):
+            rest = [OPEN, *rest]
+        return super().parse_args(ctx, flags[:1] + rest)
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -67,8 +66,10 @@ def bitnet_tui(ctx: click.Context, debug: bool) -> None:
     \b
     bitnet-tui                 the app
     bitnet-tui MODEL           the app, inspecting a model
+    bitnet-tui RUN             the app, replaying a run that --export wrote
     bitnet-tui REF CAND        the app, comparing a candidate with its reference
-    bitnet-tui REF CAND --export DIR     the same without the app: artifacts and an exit code
+    bitnet-tui REF CAND --export DIR
+                               the same without the app; options as of `bitnet-tui parity`
     """
     ctx.obj = {"debug": debug}
 
@@ -76,13 +77,16 @@ def bitnet_tui(ctx: click.Context, debug: bool) -> None:
 def run() -> NoReturn:
     """Run the program on this process's arguments; never returns."""
     outcome = Outcome(debug="--debug" in sys.argv[1:], as_json="--json" in sys.argv[1:])
+    prepare()
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _stop)
     try:
         result: Any = bitnet_tui(standalone_mode=False)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # The reader of our output has gone, as `head` does: no error, and nothing more to say to it.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
     except BaseException as error:
         end_with(error, outcome)
     sys.exit(result if isinstance(result, int) else 0)
+
+
+def _stop(number: int, _frame: object) -> NoReturn:
+    # SystemExit unwinds: half-written artifacts are removed and the worker is stopped.
+    raise SystemExit(128 + number)

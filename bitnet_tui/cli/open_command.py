@@ -11,6 +11,7 @@ import click
 from bitnet_tui.cli import info_command
 from bitnet_tui.cli.main import COMMANDS
 from bitnet_tui.cli.parity_command import parity_options, parity_request, run_parity
+from bitnet_tui.cli.streams import emit
 from bitnet_tui.core import session
 
 
@@ -54,5 +55,5 @@ def _open_app(paths: tuple[str, ...], request: dict[str, Any] | None) -> int:
     app = BitnetApp(paths, request)
     app.run()
     for line in app.summary:
-        click.echo(line)
-    return app.return_code or 0
+        emit(f"{line}\n")
+    return app.return_code or app.exit_code

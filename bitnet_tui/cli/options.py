@@ -7,40 +7,74 @@
 stdout is data and stderr is narration, the same bytes to a pipe and to a terminal.
 """
 
+import math
 from pathlib import Path
 from typing import Any
 
 import click
-import orjson
 
+from bitnet_tui.cli.streams import emit, emit_json
 from bitnet_tui.core import session
+from bitnet_tui.core.events import dumps
+
+
+def _path(_context: click.Context, _parameter: click.Parameter, value: str | None) -> Path | None:
+    # An unset variable in a script arrives as an empty string: neither the default nor the current folder is meant.
+    if value == "":
+        raise click.BadParameter("the path is empty.")
+    return None if value is None else Path(value)
+
+
+def finite(_context: click.Context, _parameter: click.Parameter, value: float) -> float:
+    """Refuse NaN and infinity, which slip through a range."""
+    if not math.isfinite(value):
+        raise click.BadParameter(f"{value} is not a finite number.")
+    return value
+
+
+def utf8(_context: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:
+    """Refuse a text whose bytes are not UTF-8: no tokenizer has ids for them."""
+    try:
+        (value or "").encode()
+    except UnicodeEncodeError as error:
+        raise click.BadParameter(f"not UTF-8 at character {error.start}.") from error
+    return value
+
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON document.")
-export_option = click.option(
-    "--export", metavar="DIR", type=click.Path(path_type=Path), help="Write the artifacts into this folder."
-)
+export_option = click.option("--export", metavar="DIR", callback=_path, help="Write artifacts into this folder.")
 corpus_option = click.option(
     "--corpus",
     metavar="PATH",
+    callback=_path,
     help="A text file, or a folder of .txt files, one document each. Default: the shipped evaluation text.",
 )
 context_option = click.option(
-    "--context", type=int, metavar="N", help="Tokens a window. Default: 512, or all positions the model has."
+    "--context",
+    type=click.IntRange(2, 2**31 - 1),
+    metavar="N",
+    help="Tokens a window. Default: 512, or all positions the model has.",
 )
 max_tokens_option = click.option(
-    "--max-tokens", type=click.IntRange(1), metavar="N", help="Stop after this many tokens. Default: the whole corpus."
+    "--max-tokens",
+    type=click.IntRange(1, 2**31 - 1),
+    metavar="N",
+    help="Score N tokens, shared over all documents. Default: the whole corpus.",
 )
 
 
-def to_json(result: dict[str, Any]) -> str:
-    """Return `result` as indented JSON with a final newline; NaN and infinity become null."""
-    return orjson.dumps(result, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE).decode()
+def show(result: dict[str, Any], lines: list[str], *, as_json: bool) -> None:
+    """Print a result: as one JSON document, or as the lines a person reads."""
+    if as_json:
+        emit_json(dumps(result, indent=True))
+    else:
+        emit("\n".join(lines) + "\n")
 
 
 def export_json(folder: Path, name: str, result: dict[str, Any]) -> None:
     """Write `result` as `folder/name`, whole or not at all. Raises StorageError."""
     make_folder(folder)
-    session.write_atomic(folder / name, to_json(result).encode())
+    session.write_atomic(folder / name, dumps(result, indent=True))
 
 
 def make_folder(folder: Path) -> None:

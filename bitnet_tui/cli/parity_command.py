@@ -14,7 +14,7 @@ from bitnet_tui.cli.options import (
     json_option,
     make_folder,
     max_tokens_option,
-    to_json,
+    show,
 )
 from bitnet_tui.core import session
 from bitnet_tui.core.events import encode
@@ -47,10 +47,13 @@ def command(reference: str, candidate: str, as_json: bool, export: Path | None, 
     return run_parity(parity_request(reference, candidate, export, **settings), as_json)
 
 
-def parity_request(reference: str, candidate: str, export: Path | None = None, **settings: Any) -> dict[str, Any]:
-    """Return the request that `core.session.run` takes; `settings` are corpus, profile, context and max_tokens."""
-    folder = None if export is None else str(export)
-    return {"kind": "parity", "reference": reference, "candidate": candidate, "export": folder, **settings}
+def parity_request(
+    reference: str, candidate: str, export: Path | None, corpus: Path | None, **settings: Any
+) -> dict[str, Any]:
+    """Return the request that `core.session.run` takes; `settings` are profile, context and max_tokens."""
+    paths = {"export": export, "corpus": corpus}
+    named = {name: None if path is None else str(path) for name, path in paths.items()}
+    return {"kind": "parity", "reference": reference, "candidate": candidate, **named, **settings}
 
 
 def run_parity(request: dict[str, Any], as_json: bool) -> int:
@@ -62,5 +65,5 @@ def run_parity(request: dict[str, Any], as_json: bool) -> int:
         make_folder(folder)
         with session.atomic_file(folder / STREAM) as stream:
             report = run_headless(request, each=lambda event: stream.write(encode(event)))
-    click.echo(to_json(report) if as_json else "\n".join(parity_lines(report)), nl=not as_json)
+    show(report, parity_lines(report), as_json=as_json)
     return EXIT_CODES[report["judgement"]["verdict"]]

@@ -16,8 +16,9 @@ so an older program can show a newer run; a stream without `run.end` was interru
 | `document` | name, tokens, nll_reference, nll_candidate (sums in nats); eval: nll |
 | `stats` | tensor; ternary: neg, zero, pos, code3, scale, entropy; dense: rms, min, max, nan |
 | `text` | text: a piece of generated text |
+| `warn` | message: what a person should know before the numbers |
 | `report` | report: the finished artifact as an object |
-| `error` | exit_code, message |
+| `error` | exit_code, message; traceback of the worker, where there is one |
 | `run.end` | status (done, failed, cancelled), verdict |
 
 A number that does not exist is null (JSON has no NaN): `tau_b` of a constant vector, say.
@@ -36,8 +37,28 @@ Event = dict[str, Any]
 
 
 def encode(event: Event) -> bytes:
-    """Return `event` as one JSON line, newline included. NaN and infinity become null."""
-    return orjson.dumps(event, option=orjson.OPT_APPEND_NEWLINE)
+    """Return `event` as one JSON line, newline included; otherwise as `dumps`."""
+    return dumps(event)
+
+
+def dumps(value: Any, *, indent: bool = False) -> bytes:
+    """Return `value` as JSON with a final newline; NaN and infinity become null.
+
+    Bytes of a path that are no UTF-8 (lone surrogates, to Python) are written as the text `\\udcff`.
+    """
+    option = orjson.OPT_APPEND_NEWLINE | (orjson.OPT_INDENT_2 if indent else 0)
+    try:
+        return orjson.dumps(value, option=option)
+    except orjson.JSONEncodeError:
+        return orjson.dumps(_spelled(value), option=option)
+
+
+def _spelled(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, dict):
+        return {_spelled(key): _spelled(item) for key, item in value.items()}
+    return [_spelled(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
 def decode(line: bytes) -> Event | None:

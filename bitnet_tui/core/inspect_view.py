@@ -11,7 +11,7 @@ widgets, and computes nothing from weights.
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -112,6 +112,10 @@ class InspectView:
         wanted = needle.casefold()
         return (name for name in self._tensors if wanted in name.casefold())
 
+    def names(self) -> Iterable[str]:
+        """Return the names of all tensors."""
+        return self._tensors.keys()
+
     def short_name(self, name: str) -> str:
         """Return a tensor's name without its block, for a label inside the block."""
         match = _BLOCK.fullmatch(name)
@@ -148,6 +152,20 @@ class InspectView:
             ("place", f"{safe(str(info.get('file', '')), 120)} @ 0x{int(info.get('offset', 0)):x}"),
         ]
         return rows + self._stat_rows(self._stats.get(name))
+
+    def block(self, name: str) -> list[Row]:
+        """Return what a block holds: its size, and each tensor with its type and shape."""
+        inside = next((group.tensors for group in self.groups() if group.name == name), ())
+        nbytes = sum(int(self._tensors[tensor].get("nbytes", 0)) for tensor in inside)
+        rows: list[Row] = [("holds", f"{len(inside)} tensors, {human_bytes(nbytes)}")]
+        for tensor in inside:
+            shape = " × ".join(map(str, self._tensors[tensor].get("shape", [])))
+            rows.append((self.short_name(tensor), f"{self.type_of(tensor)}  {shape}"))
+        return rows
+
+    def all_metadata(self) -> list[Row]:
+        """Return every metadata entry on one line."""
+        return [(safe(key, 60), _brief(value)) for key, value in self.summary.get("metadata", {}).items()]
 
     def _stat_rows(self, stats: Event | None) -> list[Row]:
         if stats is None:
@@ -222,6 +240,12 @@ class InspectView:
         total = sum(int(info.get("nbytes", 0)) for info in self._tensors.values())
         done = sum(int(self._tensors[name].get("nbytes", 0)) for name in self._stats)
         return done / total if total else 1.0
+
+
+def _brief(value: object) -> str:
+    if isinstance(value, Mapping) and {"array", "count"} <= value.keys():
+        return f"{value['count']} × {safe(str(value['array']), 20)}"
+    return safe(str(value), 80)
 
 
 def _is_ternary(stats: Event) -> bool:

@@ -8,14 +8,13 @@ A process and not a thread, because a thread in the middle of a compilation cann
 only; what a request means is `session`'s business.
 """
 
+import json
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import IO, Any, Self
-
-import orjson
 
 from bitnet_tui.core.events import Event, decode_all
 
@@ -38,13 +37,19 @@ class Job:
         # A file and not a pipe: nobody has to empty it, and its end is what an error report needs.
         narration = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the job
         process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "bitnet_tui.core.worker", orjson.dumps(request).decode()],
+            # -P: a folder that a user works in may hold a jax.py, and is no place to import from.
+            [sys.executable, "-P", "-m", "bitnet_tui.core.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=narration,
             # Ctrl-C reaches a terminal's whole process group; only the parent should answer it.
             start_new_session=True,
         )
+        assert process.stdin is not None
+        with suppress(BrokenPipeError):  # a worker that cannot start is told of by `events`
+            # json, not orjson: it keeps the bytes of a path that are no UTF-8.
+            process.stdin.write(json.dumps(request).encode() + b"\n")
+            process.stdin.flush()
         return cls(process, narration)
 
     @property

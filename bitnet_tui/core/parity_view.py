@@ -275,8 +275,9 @@ class ParityView:
         if not total:
             return ""
         undefined = int(np.isnan(self.tokens.tau_b).sum())
-        same = 1 - float(self.tokens.flips.mean())
-        parts = [f"{int(self.diverging().sum())} diverge", f"same top-1 {same:.1%}"]
+        diverging, flips = int(self.diverging().sum()), int(self.tokens.flips.sum())
+        parts = [] if self.limit is None else [f"{diverging} under {number(self.limit, 2)}"]
+        parts.append(f"{flips} flip{'s' * (flips != 1)}")
         return " · ".join([*parts, f"{undefined} undefined"] if undefined else parts)
 
     def rank_rows(self, index: int) -> list[RankRow]:
@@ -319,6 +320,8 @@ class ParityView:
         state = f"{self.state.value}, {len(self.tokens)} tokens"
         numbers = f"median τ-b {number(self.median_tau)}, Δ mean NLL {number(self.delta_nll, 4)}, {self.counts()}"
         lines = [head, f"{self.verdict or 'no verdict'} ({state})"]
+        if self.errors:
+            return [*lines, safe(self.errors[-1][1], 400)]
         return [*lines, numbers] if len(self.tokens) else lines
 
     def _judged(self, name: str, event: Event) -> str:

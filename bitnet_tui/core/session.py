@@ -10,6 +10,7 @@ Engine and parity are imported inside the functions, so that a process which onl
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ from bitnet_tui.core.resources import resource_dir
 from bitnet_tui.core.store import new_id
 
 if TYPE_CHECKING:
+    from bitnet_engine.config import Config
     from bitnet_engine.model import Model
 
 __all__ = [
@@ -42,7 +44,12 @@ def inspect(path: str) -> dict[str, Any]:
     """Return what the header of the model at `path` says, as JSON-ready values. Raises BitnetError."""
     import bitnet_engine as engine
 
-    return engine.inspect(path).to_json()
+    return {
+        "schema": "bitnet-tui/info",
+        "schema_version": 1,
+        **engine.inspect(path).to_json(),
+        "stamp": engine.stamp(),
+    }
 
 
 def tokenize(path: str, text: str, *, bos: bool) -> dict[str, Any]:
@@ -120,11 +127,16 @@ def _parity(request: Request) -> Iterator[Event]:
     gates = parity.Gates.profile(request["profile"])
     corpus = parity.load_corpus(_corpus_path(request))
     yield (start := _start(request))
+    sides = [request["reference"], request["candidate"]]
+    # Both headers before any weight: what the second file is refused for must not wait for the first to load.
+    configs = [_config(path) for path in sides]
+    context = _context(request, *configs)
+    for difference in _differences(*configs):
+        yield {"event": "warn", "message": f"the files differ: {difference}"}
     loaded: list[Any] = []
-    yield from _stage("load reference", lambda: _load(request["reference"]), loaded)
-    yield from _stage("load candidate", lambda: _load(request["candidate"]), loaded)
-    (reference, reference_sha256), (candidate, candidate_sha256) = loaded
-    context = _context(request, reference, candidate)
+    yield from _stage("load reference", lambda: _load(sides[0]), loaded)
+    yield from _stage("load candidate", lambda: _load(sides[1]), loaded)
+    (reference, reference_description), (candidate, candidate_description) = loaded
     stream = parity.stream(
         reference=reference,
         candidate=candidate,
@@ -135,8 +147,8 @@ def _parity(request: Request) -> Iterator[Event]:
         context=context,
         max_tokens=request.get("max_tokens"),
         stamp=engine.stamp(id=start["id"]),
-        reference_description={"path": request["reference"], "sha256": reference_sha256},
-        candidate_description={"path": request["candidate"], "sha256": candidate_sha256},
+        reference_description=reference_description,
+        candidate_description=candidate_description,
     )
     for item in stream:
         if isinstance(item, parity.Report):
@@ -161,21 +173,21 @@ def _eval(request: Request) -> Iterator[Event]:
 
     corpus = parity.load_corpus(_corpus_path(request))
     yield (start := _start(request))
+    context = _context(request, _config(request["path"]))
     loaded: list[Any] = []
     yield from _stage("load model", lambda: _load(request["path"]), loaded)
-    model, sha256 = loaded[0]
+    model, description = loaded[0]
     stamp = engine.stamp(id=start["id"])
     stream = parity.evaluate(
         model,
         model.tokenizer,
         corpus,
-        context=_context(request, model),
+        context=context,
         max_tokens=request.get("max_tokens"),
     )
     for item in stream:
         if isinstance(item, parity.Evaluation):
-            described = {"model": {"path": request["path"], "sha256": sha256}, "stamp": stamp}
-            yield {"event": "report", "report": {**item.to_json(), **described}}
+            yield {"event": "report", "report": {**item.to_json(), "model": description, "stamp": stamp}}
         else:
             yield {"event": "plan" if isinstance(item, parity.Plan) else "document", **item.to_json()}
 
@@ -186,7 +198,7 @@ def _generate(request: Request) -> Iterator[Event]:
     yield (start := _start(request))
     loaded: list[Any] = []
     yield from _stage("load model", lambda: _load(request["path"]), loaded)
-    model, sha256 = loaded[0]
+    model, description = loaded[0]
     names = ("temperature", "top_k", "top_p", "seed")
     sampler = engine.Sampler(**{name: request[name] for name in names})
     prompt = model.tokenizer.encode(request["prompt"])
@@ -200,7 +212,7 @@ def _generate(request: Request) -> Iterator[Event]:
         "report": {
             "schema": "bitnet-tui/generation",
             "schema_version": 1,
-            "model": {"path": request["path"], "sha256": sha256},
+            "model": description,
             "settings": {name: request[name] for name in (*names, "max_new")},
             "prompt": request["prompt"],
             "prompt_tokens": prompt,
@@ -228,21 +240,39 @@ def _stats(request: Request) -> Iterator[Event]:
             yield {"event": "stats", "tensor": stats.pop("name"), **stats}
 
 
-def _load(path: str) -> "tuple[Model, str]":
+def _config(path: str) -> "Config":
+    from bitnet_engine.config import Config
+    from bitnet_engine.formats import open_checkpoint
+
+    with open_checkpoint(path) as checkpoint:
+        return Config.from_checkpoint(checkpoint)
+
+
+def _differences(reference: "Config", candidate: "Config") -> list[str]:
+    """Name the hyperparameters in which two configs differ: `activation is relu2 and silu`."""
+    sides = zip(asdict(reference).items(), asdict(candidate).values(), strict=True)
+    return [f"{name} is {first} and {second}" for (name, first), second in sides if first != second]
+
+
+def _load(path: str) -> "tuple[Model, dict[str, Any]]":
+    """Load a model; return it with what a report says of it."""
     import bitnet_engine as engine
     from bitnet_engine.loading import load_checkpoint
 
     with engine.open_checkpoint(path) as checkpoint:
-        return load_checkpoint(checkpoint), checkpoint.sha256()
+        model, sha256 = load_checkpoint(checkpoint), checkpoint.sha256()
+    shown = path.encode("utf-8", "backslashreplace").decode()
+    tokenizer = {"fingerprint": model.tokenizer.fingerprint(), "sha256": model.tokenizer.digest()}
+    return model, {"path": shown, "sha256": sha256, "config": asdict(model.config), "tokenizer": tokenizer}
 
 
 def _corpus_path(request: Request) -> Path:
-    return Path(request["corpus"]) if request.get("corpus") else resource_dir("eval")
+    return resource_dir("eval") if request.get("corpus") is None else Path(request["corpus"])
 
 
-def _context(request: Request, *models: "Model") -> int:
+def _context(request: Request, *configs: "Config") -> int:
     """Tokens a window: what was asked for, else 512, never more positions than a model has."""
-    most = min(model.config.max_positions for model in models)
+    most = min(config.max_positions for config in configs)
     asked = request.get("context")
     if asked is not None and not 2 <= asked <= most:
         raise SettingError(f"--context {asked} is out of range; 2 to {most} positions are allowed for this model.")

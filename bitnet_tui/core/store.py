@@ -11,6 +11,7 @@ Nothing is indexed: a listing reads the head and the tail of each stream, so a r
 as much as one of forty. Knows nothing of what a verdict means, and never raises for a bad run: it marks it.
 """
 
+import errno
 import os
 import re
 import secrets
@@ -167,6 +168,8 @@ def _describe(stream: Path) -> RunInfo:
 
 def _edges(stream: Path) -> list[Event]:
     """Return the events at both ends of a stream; what lies between is only more tokens."""
+    if not stream.is_file():
+        raise OSError(errno.EINVAL, "not a regular file", str(stream))  # opening a pipe would never return
     with stream.open("rb") as file:
         size = file.seek(0, os.SEEK_END)
         file.seek(0)

@@ -1,19 +1,19 @@
 """The child process: runs one request and prints its events, one JSON line each.
 
-    python -m bitnet_tui.core.worker '{"kind": "stats", "path": "model.gguf"}'
+    echo '{"kind": "stats", "path": "model.gguf"}' | python -m bitnet_tui.core.worker
 
-Standard input is the leash: when the parent goes, for whatever reason, it closes, and the worker ends itself.
+The request is the first line of standard input, and what is left of it is a leash: when the parent goes, for whatever
+reason, it closes, and the worker ends itself.
 Knows nothing of displays; `core.jobs` is the parent's side.
 """
 
+import json
 import os
 import signal
 import sys
 import threading
 import traceback
 from typing import BinaryIO
-
-import orjson
 
 from bitnet_tui.core import session
 from bitnet_tui.core.events import Event, encode
@@ -23,13 +23,14 @@ GRACE = 2.0
 
 
 def main() -> None:
-    """Run the request given as the only argument."""
+    """Run the request on the first line of standard input."""
     events = _claim_stdout()
+    request = json.loads(sys.stdin.buffer.readline())
     signal.signal(signal.SIGTERM, _stop)
     threading.Thread(target=_watch_leash, daemon=True).start()
     status, verdict = "failed", None
     try:
-        for event in session.run(orjson.loads(sys.argv[1])):
+        for event in session.run(request):
             verdict = _verdict(event) or verdict
             events.write(encode(event))
             events.flush()
@@ -38,8 +39,9 @@ def main() -> None:
         events.write(encode(_error(error.exit_code, str(error))))
     except BrokenPipeError:
         os._exit(0)
+    except OSError as error:
+        events.write(encode(_error(4, f"{error.filename or 'I/O'}: {error.strerror or error}")))
     except Exception as error:
-        traceback.print_exc()
         # Out of memory arrives as a plain XLA error; every unforeseen end is the engine's, code 6.
         first_line = (str(error).splitlines() or [""])[0]
         events.write(encode(_error(6, f"the engine failed: {type(error).__name__}: {first_line}")))
@@ -52,7 +54,8 @@ def _verdict(event: Event) -> str | None:
 
 
 def _error(exit_code: int, message: str) -> Event:
-    return {"event": "error", "exit_code": exit_code, "message": message}
+    trace = traceback.format_exc()
+    return {"event": "error", "exit_code": exit_code, "message": message, "traceback": trace}
 
 
 def _claim_stdout() -> BinaryIO:

@@ -9,6 +9,7 @@ that came out of a file goes through `safe`.
 
 import sys
 import time
+from contextlib import suppress
 from typing import Any, TextIO
 
 from bitnet_tui.core.events import Event
@@ -46,15 +47,16 @@ def info_lines(summary: dict[str, Any]) -> list[str]:
 def token_lines(result: dict[str, Any]) -> list[str]:
     """Return `tokenize`'s answer: an id and a quoted piece a line."""
     rows = zip(result["tokens"], result["pieces"], strict=True)
-    return [*(f"{token:>8}  {safe(repr(piece))}" for token, piece in rows), f"{len(result['tokens'])} tokens"]
+    return [*(f"{token:>8}  {safe(repr(piece))}" for token, piece in rows), _count(len(result["tokens"]), "token")]
 
 
 def eval_lines(report: dict[str, Any]) -> list[str]:
     """Return `eval`'s answer."""
+    scored = report["corpus"]
     return [
-        f"mean nll    {_number(report['mean_nll'], 6)} nats/token",
+        f"mean nll    {_number(report['mean_nll'], 6)} nats/token{_interval(report['interval'])}",
         f"perplexity  {_number(report['perplexity'], 4)}",
-        f"corpus      {report['corpus']['tokens']} tokens in {report['corpus']['documents']} documents",
+        f"corpus      {_count(scored['tokens'], 'token')} in {_count(scored['documents'], 'document')}",
         f"model       sha256 {report['model']['sha256'][:16]} · {report['stamp']['numerics']}",
     ]
 
@@ -64,11 +66,13 @@ MARKS = {"PASS": "✔", "FAIL": "✘", "INCONCLUSIVE": "?"}
 
 def parity_lines(report: dict[str, Any]) -> list[str]:
     """Return `parity`'s answer: the two sides, the gates in funnel order, the numbers, the verdict last."""
-    judgement, metrics, corpus = report["judgement"], report["metrics"], report["corpus"]
+    judgement, metrics, documents = report["judgement"], report["metrics"], len(report["documents"])
+    scored = f"{_count(metrics['tokens'], 'token')} in {_count(documents, 'document')}"
     lines = [
         f"reference   {safe(report['reference']['path'])}  sha256 {report['reference']['sha256'][:16]}",
         f"candidate   {safe(report['candidate']['path'])}  sha256 {report['candidate']['sha256'][:16]}",
-        f"corpus      {safe(corpus['name'])}: {metrics['tokens']:,} tokens in {len(report['documents'])} documents",
+        f"corpus      {safe(report['corpus']['name'])}: {scored}",
+        *_config_lines(report["reference"]["config"], report["candidate"]["config"]),
         "",
     ]
     for gate in judgement["gates"]:
@@ -110,6 +114,24 @@ def _number(value: float | None, digits: int) -> str:
     return "undefined" if value is None else f"{value:.{digits}f}"
 
 
+def _config_lines(reference: dict[str, Any], candidate: dict[str, Any]) -> list[str]:
+    """Name what the two files themselves declare differently: often all the explanation there is."""
+    return [
+        f"! {name} differs: {value} in the reference, {candidate.get(name)} in the candidate"
+        for name, value in reference.items()
+        if candidate.get(name) != value
+    ]
+
+
+def _interval(bounds: list[float | None]) -> str:
+    low, high = bounds
+    return "" if low is None or high is None else f", 95 % interval [{low:.6f}, {high:.6f}], clustered by document"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
 def _percent(share: float | None) -> float | None:
     return None if share is None else 100 * share
 
@@ -125,8 +147,9 @@ def _size(count: int) -> str:
 class Narrator:
     """Tells on stderr what a job is doing. On a terminal one line is redrawn; in a log each stage has its own."""
 
-    def __init__(self, stream: TextIO = sys.stderr) -> None:
-        self._stream, self._redraws = stream, stream.isatty()
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self._stream: TextIO = sys.stderr if stream is None else stream
+        self._redraws, self._shown = self._stream.isatty(), False
         self._tokens = self._total = 0
         self._begun = self._drawn = time.monotonic()
 
@@ -137,20 +160,30 @@ class Narrator:
             self._say(f"{event['name']} …")
         elif kind == "plan":
             self._total, self._begun = event["tokens"], time.monotonic()
-            self._say(f"{event['tokens']} tokens in {event['documents']} documents")
+            self._say(f"{_count(event['tokens'], 'token')} in {_count(event['documents'], 'document')}")
+        elif kind == "warn":
+            self._say(safe(event["message"]))
         elif kind == "token":
             self._tokens += 1
             self._progress()
+        elif kind == "text":
+            self.close()
 
     def close(self) -> None:
         """Clear the progress line."""
-        if self._redraws:
-            self._stream.write("\r\x1b[K")
-            self._stream.flush()
+        if self._redraws and self._shown:
+            self._write("\r\x1b[K")
+        self._shown = False
 
     def _say(self, line: str) -> None:
-        self._stream.write(f"\r\x1b[K{line}" if self._redraws else f"{line}\n")
-        self._stream.flush()
+        self._write(f"\r\x1b[K{line}" if self._redraws else f"{line}\n")
+        self._shown = True
+
+    def _write(self, text: str) -> None:
+        # Nobody listening is no reason to stop the work.
+        with suppress(OSError):
+            self._stream.write(text)
+            self._stream.flush()
 
     def _progress(self) -> None:
         now = time.monotonic()

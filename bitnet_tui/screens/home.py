@@ -128,7 +128,7 @@ class HomeScreen(BaseScreen):
         runs = await asyncio.to_thread(self.program.store.list)
         box = self.query_one("#runs", PickList)
         now = self.program.clock()
-        box.show([_run_pick(run, now) for run in runs])
+        box.show([_run_pick(run, now, live=run.id == self.program.live_run) for run in runs])
         box.border_subtitle = Content(f"{len(runs)} recorded" if runs else "none yet: r makes the first")
 
 
@@ -144,12 +144,12 @@ def _advance(scan: Iterator[FoundModel | Scanned]) -> tuple[list[FoundModel], Sc
     return found, Scanned(0, done=True)
 
 
-def _run_pick(run: RunInfo, now: float) -> Pick:
+def _run_pick(run: RunInfo, now: float, live: bool) -> Pick:
     when = ago(now - run.when)
     if run.problem is not None:
         return Pick(str(run.path), f"{run.id}  ! {run.problem}", when)
     sides = " → ".join(Path(side).name for side in (run.reference, run.candidate) if side)
-    mark, style = _VERDICTS.get(run.verdict or "", (f"· {run.status}", "$text-muted"))
+    mark, style = _VERDICTS.get(run.verdict or "", (f"· {'live' if live else run.status}", "$text-muted"))
     facts = f"{mark} {number(run.tau_median)} {when:>9}"
     return Pick(str(run.path), f"{run.id}  {sides or run.kind or 'run'}", facts, style)
 

@@ -162,7 +162,11 @@ class InspectScreen(BaseScreen):
             return "tokenizer", view.tokenizer(), None
         if part.kind == "finding":
             return "finding", view.finding(int(part.key)), None
-        return ("file" if part.kind == "file" else safe(part.key, 60)), view.overview(), None
+        if part.kind == "block":
+            return safe(part.key, 60), view.block(part.key), None
+        if part == Part("section", "metadata"):
+            return "metadata", view.all_metadata(), None
+        return ("file" if part.kind == "file" else safe(part.key, 60)), view.overview() if self.path else [], None
 
     def _take(self) -> None:
         """Take in the statistics that have arrived."""

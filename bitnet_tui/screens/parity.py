@@ -48,7 +48,7 @@ class ParityScreen(BaseScreen):
     HELP = (
         "τ-b is Kendall's rank correlation of the two sides' next-token logits: 1 is the same order, 0 none. "
         "A token diverges when its τ-b is under the profile's limit or undefined; at an "
-        "underlined token the two sides prefer different ones (≠top-1). n and N visit both kinds. A near-tie "
+        "underlined token the two sides prefer different ones (it flips). n and N visit both kinds. A near-tie "
         "is a token where the reference's own margin between its first two choices is smaller than the "
         "median |Δlogit| of the run: there the order says little. NLL is the negative log-likelihood, in nats."
     )
@@ -61,10 +61,10 @@ class ParityScreen(BaseScreen):
         Binding("pagedown", "line(-8)", "Eight lines down", show=False),
         Binding("home", "edge(0)", "First token", show=False),
         Binding("end", "edge(1)", "Last token, and follow a live run", show=False),
-        Binding("n", "divergence(1)", "next divergence"),
-        Binding("N", "divergence(-1)", "Divergence before", show=False),
+        Binding("n", "divergence(1)", "next difference"),
+        Binding("N", "divergence(-1)", "Divergence or flip before", show=False),
         Binding("w", "worst", "worst"),
-        Binding("f", "first", "First divergence", show=False),
+        Binding("f", "first", "First divergence or flip", show=False),
         Binding("space", "pause", "pause"),
     ]
     DEFAULT_CSS = """
@@ -239,10 +239,12 @@ class ParityScreen(BaseScreen):
             Content(f"{index + 1}/{len(tokens)}"),
             Content.styled(token_text(tokens.texts[index]), "bold $foreground"),
             Content(f"τ-b {number(tokens.value('tau_b', index))}"),
-            Content.styled(word, style),
         ]
-        if tokens.is_flip(index):
-            parts.append(Content.styled("≠top-1", "bold $tau-drift"))
+        flips = tokens.is_flip(index)
+        if not flips or self.view.status(index) is not TokenStatus.AGREE:
+            parts.append(Content.styled(word, style))
+        if flips:
+            parts.append(Content.styled("flips top-1", "bold $tau-drift"))
         parts.append(Content(f"KL {number(tokens.value('kl', index))}"))
         if self.app.size.width >= 100:
             parts.append(Content(safe(f"{tokens.documents[index]}:{tokens.position(index)}", 40)))
@@ -347,7 +349,9 @@ class ParityScreen(BaseScreen):
     def action_divergence(self, direction: int) -> None:
         """Move to the nearest diverging or flipped token."""
         find = self.view.next_marked if direction > 0 else self.view.previous_marked
-        self._go_or_say(find(self.cursor), "no further divergence" if direction > 0 else "no earlier divergence")
+        self._go_or_say(
+            find(self.cursor), "no further divergence or flip" if direction > 0 else "no earlier divergence or flip"
+        )
 
     def action_worst(self) -> None:
         """Move to the token with the lowest τ-b."""
@@ -355,7 +359,7 @@ class ParityScreen(BaseScreen):
 
     def action_first(self) -> None:
         """Move to the first diverging or flipped token."""
-        self._go_or_say(self.view.first(), "no divergence")
+        self._go_or_say(self.view.first(), "no divergence and no flip")
 
     def _go_or_say(self, index: int | None, otherwise: str) -> None:
         if index is None:

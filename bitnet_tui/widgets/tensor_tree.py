@@ -19,6 +19,8 @@ from bitnet_tui.core.text import safe
 from bitnet_tui.widgets.cells import fit
 
 _BAR = 8
+_NAME = 30
+"""Cells for a name; the longest of Hugging Face's, without its block, just fit."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,7 @@ class TensorTree(Tree[Part]):
         self.guide_depth = 2
         self.show_guides = False
         self._view: InspectView | None = None
+        self._room = _NAME
         self._tensors: dict[str, TreeNode[Part]] = {}
         self._groups: dict[str, Group] = {}
 
@@ -53,6 +56,7 @@ class TensorTree(Tree[Part]):
         """Build the tree of `view`, only what holds `needle`; what was selected stays selected."""
         selected = self.cursor_node.data if self.cursor_node else None
         self._view = view
+        self._room = min(_NAME, max((len(view.short_name(name)) for name in view.names()), default=0))
         self._tensors, self._groups = {}, {}
         self.clear()
         self.root.set_label(Text(safe(view.path.rstrip("/").rsplit("/", 1)[-1], 80) or "file"))
@@ -62,7 +66,10 @@ class TensorTree(Tree[Part]):
             self._section("findings", [Part("finding", str(i)) for i in range(len(view.findings()))])
         for group in view.groups(needle):
             self._add_group(group, opened=bool(needle))
-        if keys := view.metadata_keys(needle):
+        keys = view.metadata_keys(needle)
+        if needle and not keys and not self.root.children:
+            self.root.add_leaf(Text("nothing matches", "dim"), Part("file"))
+        if keys:
             self._section("metadata", [Part("metadata", key) for key in keys], opened=bool(needle))
         if not needle and view.tokenizer():
             self.root.add_leaf(Text("tokenizer"), Part("tokenizer"))
@@ -140,7 +147,7 @@ class TensorTree(Tree[Part]):
 
     def _tensor_label(self, name: str) -> Text:
         assert self._view is not None
-        return Text.assemble(fit(self._view.short_name(name), 22), (f" {self._view.type_of(name):<6} ", "dim"))
+        return Text.assemble(fit(self._view.short_name(name), self._room), (f" {self._view.type_of(name):<6} ", "dim"))
 
     def _bar(self, shares: Shares) -> Text:
         colors = self.app.theme_variables

@@ -45,8 +45,10 @@ class Sampler:
         if self.temperature == 0:
             return int(np.argmax(logits))
         order = np.argsort(-logits, kind="stable")[: self.top_k or None]
-        scaled = logits[order].astype(np.float64) / self.temperature
-        probabilities = np.exp(scaled - scaled[0])
+        # The best is 0 before the division: a tiny temperature then makes zeros of the others, and no infinity.
+        behind = logits[order].astype(np.float64)
+        with np.errstate(over="ignore"):
+            probabilities = np.exp((behind - behind[0]) / self.temperature)
         probabilities /= probabilities.sum()
         kept = int(np.searchsorted(np.cumsum(probabilities), self.top_p)) + 1 if self.top_p < 1 else len(order)
         nucleus = probabilities[:kept]
@@ -61,10 +63,13 @@ def generate(model: Model, tokens: Sequence[int], max_new: int, sampler: Sampler
     """
     room = model.config.max_positions - len(tokens)
     if not 0 < max_new <= room:
+        allowed = f"so 1 to {room} are allowed" if room > 0 else "so the prompt alone is too long"
         raise SettingError(
             f"{max_new} new tokens after a prompt of {len(tokens)} do not fit; "
-            f"the model has {model.config.max_positions} positions, so 1 to {room} are allowed."
+            f"the model has {model.config.max_positions} positions, {allowed}."
         )
+    if not tokens:
+        raise SettingError("The prompt is empty and the model has no BOS: there is nothing to continue.")
     random = np.random.default_rng(sampler.seed)
     logits, cache = model.prefill(tokens, max_len=len(tokens) + max_new)
     for step in range(max_new):
@@ -77,12 +82,14 @@ def generate(model: Model, tokens: Sequence[int], max_new: int, sampler: Sampler
 
 def stream_text(tokenizer: Tokenizer, tokens: Iterable[int]) -> Iterator[str]:
     """Yield the text of `tokens` piece by piece, holding back a character until its last byte is there."""
+    before: list[int] = []
     pending: list[int] = []
     for token in tokens:
         pending.append(token)
-        text = tokenizer.decode(pending)
+        # Some tokenizers drop the space of a first token: each piece is read behind the one before it.
+        text = tokenizer.decode(before + pending)[len(tokenizer.decode(before)) :]
         if not text.endswith("\ufffd"):
             yield text
-            pending.clear()
+            before, pending = pending, []
     if pending:
-        yield tokenizer.decode(pending)
+        yield tokenizer.decode(before + pending)[len(tokenizer.decode(before)) :]

@@ -76,6 +76,10 @@ class Tokenizer:
         """Return the text of one token by itself; part of a character shows as U+FFFD."""
         return self.decode([token])
 
+    def digest(self) -> str:
+        """Return a sha256 over everything that decides the ids: equal means equal ids for every text."""
+        return hashlib.sha256(orjson.dumps([self.backend.to_str(), self.bos, self.eos])).hexdigest()
+
     def fingerprint(self) -> str:
         """Return a sha256 over the ids' spelling and the BOS and EOS rule: equal means same vocabulary."""
         vocab = sorted(self.backend.get_vocab(with_added_tokens=True).items(), key=lambda item: item[1])

@@ -65,11 +65,12 @@ def load_corpus(path: Path) -> Corpus:
         CorpusError: missing, not a regular file or folder, no .txt in it, an empty file, not UTF-8.
         StorageError: the file system refused to read it.
     """
-    files = _text_files(path) if path.is_dir() else [path]
+    is_folder = os.path.isdir(path)  # False, and no error, for a name too long to exist
+    files = _text_files(path) if is_folder else [path]
     hashes = [_checked_sha256(file) for file in files]
     names = tuple(_printable(file.name) for file in files)
     listing = "".join(f"{digest}  {name}\n" for digest, name in zip(hashes, names, strict=True))
-    sha256 = hashlib.sha256(listing.encode()).hexdigest() if path.is_dir() else hashes[0]
+    sha256 = hashlib.sha256(listing.encode()).hexdigest() if is_folder else hashes[0]
     return Corpus(path, names, sha256, tuple(zip(files, hashes, strict=True)))
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from bitnet_engine.errors import CorpusError
 from bitnet_parity.comparison import limited
 from bitnet_parity.corpus import Corpus, windows
 from bitnet_parity.metrics import target_nll
@@ -80,6 +81,7 @@ def evaluate(
     """Score `corpus` and yield the plan, a row a document, and the evaluation last.
 
     Raises:
+        CorpusError: the corpus holds no token to score.
         BitnetError: logits whose shape breaks the contract.
         StorageError: a document changed or cannot be read.
     """
@@ -89,6 +91,8 @@ def evaluate(
         for document in corpus.documents()
     ]
     documents = limited(encoded, max_tokens)
+    if not documents:
+        raise CorpusError(f"{corpus.path}: no token can be scored; a document needs at least one after its beginning")
     yield Plan(len(documents), sum(document.tokens for document in documents))
     rows: list[ScoredDocument] = []
     for document in documents:

@@ -8,6 +8,7 @@ Everything that a gate looks at is in the JSON, so a stored report can be judged
 """
 
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -96,13 +97,14 @@ class Report:
         return written
 
     @classmethod
-    def load(cls, path: Path) -> "Report":
+    def load(cls, path: str | os.PathLike[str]) -> "Report":
         """Read a report.json.
 
         Raises:
             StorageError: the file cannot be read.
             FormatError: it is not a parity report of this schema version, or a field is missing.
         """
+        path = Path(path)
         try:
             value = orjson.loads(path.read_bytes())
         except OSError as error:

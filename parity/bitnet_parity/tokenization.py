@@ -180,7 +180,8 @@ def compare_tokenizers(
         ids = reference.encode(document.text, bos=False)
         ids_candidate = candidate.encode(document.text, bos=False)
         strings += 1
-        equal += ids == ids_candidate
+        # With another opening id no sequence that a model is fed is the same.
+        equal += ids == ids_candidate and reference.bos == candidate.bos
         if ids != ids_candidate and first is None:
             first = _difference(document, ids, ids_candidate, reference)
         if keep is not None and strings > len(BATTERY) + 1:

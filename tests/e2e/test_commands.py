@@ -1,10 +1,13 @@
 """Every command as a process: what it prints, what it writes, how it exits."""
 
 import json
+import signal
+import subprocess
+import sys
 
 import pytest
 
-from tests.e2e.program import run
+from tests.e2e.program import PROGRAM, run
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +115,8 @@ def test_info_prints_the_same_to_a_pipe_twice(i2_s):
         (("no/such/model.gguf", "--json"), 3, "no such file"),
         (("parity", "nothing", "nothing"), 3, "nothing: no such file"),
         (("eval", "{i2_s}", "--corpus", "no/such/corpus"), 3, "no/such/corpus"),
-        (("eval", "{i2_s}", "--context", "1"), 2, "2 to 256"),
+        (("eval", "{i2_s}", "--context", "1"), 2, "--context"),
+        (("eval", "{i2_s}", "--context", "300"), 2, "2 to 256"),
         (("eval", "{i2_s}", "--max-tokens", "0"), 2, "--max-tokens"),
         (("parity", "{i2_s}", "{i2_s}", "--profile", "exact"), 2, "lossless, fp32, quantized"),
         (("parity", "{i2_s}"), 2, "CANDIDATE"),
@@ -124,6 +128,14 @@ def test_info_prints_the_same_to_a_pipe_twice(i2_s):
         (("{i2_s}",), 2, "needs a terminal"),
         ((), 2, "needs a terminal"),
         (("info", "{i2_s}", "--export", "{i2_s}/sub"), 4, "cannot make this folder"),
+        (("info", "{i2_s}", "--export", ""), 2, "the path is empty"),
+        (("eval", "{i2_s}", "--corpus", ""), 2, "the path is empty"),
+        (("eval", "{i2_s}", "--corpus", "x" * 400), 4, "too long"),
+        (("generate", "{i2_s}", "x", "--temperature", "nan"), 2, "not a finite number"),
+        (("generate", "{i2_s}", "x", "--seed", "9" * 30), 2, "--seed"),
+        (("generate", "{i2_s}", "\udcff"), 2, "not UTF-8"),
+        (("tokenize", "{i2_s}", "--file", "/dev/zero"), 3, "not a regular file"),
+        (("info", "no/\udcff/model.gguf"), 3, "no such file"),
     ],
 )
 def test_what_goes_wrong_is_one_line_and_a_code(i2_s, arguments, code, message):
@@ -162,3 +174,70 @@ def test_a_truncated_sample_is_exit_3(tmp_path, i2_s):
     done = run("eval", cut)
     assert done.returncode == 3
     assert "blk.5." in done.stderr
+
+
+def test_what_both_files_declare_is_compared_before_any_score(packed, short_corpus, tmp_path):
+    """Red when a verdict names no cause although one line of config.json is the cause."""
+    for file in packed.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    config = json.loads((tmp_path / "config.json").read_bytes())
+    (tmp_path / "config.json").write_text(json.dumps({**config, "hidden_act": "silu"}))
+    done = run("parity", packed, tmp_path, "--corpus", short_corpus, "--max-tokens", 8)
+    assert "! activation differs: relu2 in the reference, silu in the candidate" in done.stdout
+    assert "activation is relu2 and silu" in done.stderr
+
+
+def test_a_reader_that_goes_changes_no_exit_code(i2_s):
+    """Red when `| head` turns a pass into exit 1, which means a failed gate."""
+    code = (
+        "import subprocess, sys; p = subprocess.Popen(sys.argv[1:], stdout=subprocess.PIPE, stderr=subprocess.PIPE); "
+    )
+    code += "p.stdout.close(); e = p.stderr.read(); sys.exit(p.wait() or bool(e))"
+    done = subprocess.run([sys.executable, "-c", code, *PROGRAM, "info", str(i2_s)], check=False)
+    assert done.returncode == 0
+
+
+def test_a_full_disk_behind_stdout_is_exit_4(i2_s):
+    """Red when a result that nobody got counts as delivered."""
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([*PROGRAM, "info", i2_s, "--json"], stdout=full, stderr=subprocess.PIPE, check=False)
+    assert done.returncode == 4
+    assert b"No space left" in done.stderr
+    assert b"Traceback" not in done.stderr
+
+
+def test_closed_streams_are_no_crash(i2_s):
+    """Red when a service that starts us without stderr or stdout gets a traceback instead of a code."""
+    for redirect in (">&-", "2>&-", "<&-"):
+        command = f"{' '.join(PROGRAM)} info {i2_s} --json {redirect}"
+        done = subprocess.run(["sh", "-c", command], capture_output=True, check=False)
+        assert done.returncode == 0, (redirect, done.stderr)
+
+
+def test_escape_sequences_in_a_message_are_shown_not_obeyed(tmp_path):
+    """Red when a file name or a tensor name of a stranger drives the terminal."""
+    done = run("info", tmp_path / "evil\x1b[2J.gguf")
+    assert done.returncode == 3
+    assert "\x1b" not in done.stderr
+
+
+def test_debug_shows_the_traceback_of_the_worker(i2_s, short_corpus):
+    """Red when --debug shows where the parent gave up instead of where the engine did."""
+    done = run("eval", i2_s, "--corpus", short_corpus, "--context", 300, "--debug")
+    assert done.returncode == 2
+    assert "session.py" in done.stderr
+    assert "_context" in done.stderr
+
+
+def test_sigterm_leaves_no_half_written_artifact(packed, i2_s, tmp_path):
+    """Red when a stopped CI job leaves temporary files, or a worker, behind."""
+    command = [*PROGRAM, "parity", str(packed), str(i2_s), "--export", str(tmp_path / "out")]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stderr is not None
+    for line in process.stderr:
+        if b"tokens in" in line:
+            break
+    process.terminate()
+    process.communicate()
+    assert process.returncode == 128 + signal.SIGTERM
+    assert list((tmp_path / "out").iterdir()) == []

@@ -452,8 +452,31 @@ async def bound_keys(app, pilot):
     return [
         key
         for key, active in app.screen.active_bindings.items()
-        if active.binding.action not in ("quit", "app.quit", "suspend_process") and key != "ctrl+q"
+        if active.binding.action not in ("quit", "app.quit", "suspend_process") and key not in ("ctrl+q", "ctrl+c")
     ]
+
+
+async def test_ctrl_c_quits_as_q_does(app_of, until):
+    """Pressing ctrl+c showed a note that another key would quit, as often as it was pressed."""
+    app = app_of()
+    async with app.run_test(size=WIDE) as pilot:
+        await until(pilot, lambda: isinstance(app.screen, HomeScreen))
+        await pilot.press("ctrl+c")
+        await until(pilot, lambda: not app.is_running)
+
+
+async def test_the_palette_lists_the_keys_of_the_screen(recorded, until):
+    """The palette promised every command and knew three."""
+    app = recorded()
+    async with app.run_test(size=WIDE) as pilot:
+        await until(pilot, parity_ended(app))
+        titles = {command.title for command in app.get_system_commands(app.screen)}
+        assert {"Worst", "Next difference", "Open a model or a run", "Inspect"} <= titles
+        worst = next(command for command in app.get_system_commands(app.screen) if command.title == "Worst")
+        await pilot.press("home")
+        worst.callback()
+        await pilot.pause()
+        assert app.screen.cursor == app.screen.view.worst()
 
 
 @pytest.mark.parametrize("place", ["home", "inspect", "parity"])
