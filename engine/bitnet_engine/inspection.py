@@ -22,6 +22,7 @@ from bitnet_engine.formats import (
     TERNARY_TYPES,
     Checkpoint,
     Finding,
+    I2SLayout,
     Limits,
     MetadataArray,
     QuantType,
@@ -104,6 +105,8 @@ class Summary:
     """Arrays as {"array": type, "count": n, "head": [...]}."""
     tokenizer: TokenizerSummary
     scale_meaning: ScaleMeaning | None
+    i2s_layout: I2SLayout | None
+    """How the I2_S tensors are read; None where there are none."""
     findings: tuple[Finding, ...]
 
     def to_json(self) -> dict[str, Any]:
@@ -117,13 +120,15 @@ class Summary:
         return result
 
 
-def inspect(path: str | os.PathLike[str], *, limits: Limits = DEFAULT_LIMITS) -> Summary:
+def inspect(
+    path: str | os.PathLike[str], *, limits: Limits = DEFAULT_LIMITS, i2s_layout: I2SLayout | None = None
+) -> Summary:
     """Summarise a model file or folder without loading a weight.
 
     Raises:
-        FormatError, StorageError: as `open_checkpoint`.
+        FormatError, SettingError, StorageError: as `open_checkpoint`.
     """
-    with open_checkpoint(path, limits=limits) as checkpoint:
+    with open_checkpoint(path, limits=limits, i2s_layout=i2s_layout) as checkpoint:
         return _summarise(checkpoint, limits)
 
 
@@ -150,6 +155,7 @@ def _summarise(checkpoint: Checkpoint, limits: Limits) -> Summary:
         metadata=metadata,
         tokenizer=_tokenizer(checkpoint, limits),
         scale_meaning=meaning,
+        i2s_layout=checkpoint.i2s_layout,
         findings=(*checkpoint.findings, *odd, *unclear, *_header_findings(checkpoint)),
     )
 

@@ -51,8 +51,8 @@ def test_the_sample_is_the_same_in_every_format(samples: Path, packed: Path, fil
 def test_public_names():
     """A name exported by accident, or lost."""
     assert sorted(formats.__all__) == [
-        "Array", "Checkpoint", "DEFAULT_LIMITS", "Finding", "Limits", "MetadataArray", "OutTensor",
-        "QuantType", "Scalar", "TERNARY_TYPES", "TensorInfo", "Trits", "open_checkpoint", "write_gguf",
+        "Array", "ByteOrder", "Checkpoint", "DEFAULT_LIMITS", "Finding", "I2SLayout", "Limits", "MetadataArray",
+        "OutTensor", "QuantType", "Scalar", "TERNARY_TYPES", "TensorInfo", "Trits", "open_checkpoint", "write_gguf",
     ]  # fmt: skip
     assert all(hasattr(formats, name) for name in formats.__all__)
 
