@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from bitnet_engine.errors import BitnetError
 from bitnet_engine.formats import MetadataArray, open_checkpoint
 from bitnet_engine.inspection import inspect, tensor_stats
+from bitnet_engine.scanning import scan_findings
 from tests.badfiles.builders import config, small_gguf, small_safetensors
 
 FILES = {"model.gguf": small_gguf(), "model.safetensors": small_safetensors()}
@@ -31,6 +32,7 @@ def use_all(path: Path) -> bool:
             for name in checkpoint.tensors:
                 checkpoint.read_dense(name)
                 tensor_stats(checkpoint, name)
+            scan_findings(checkpoint)
     except BitnetError:
         return False
     return True
