@@ -12,7 +12,7 @@
     metadata.py      GGUF key-values         dense.py         floats out
     ggml_types.py    type ids and sizes      gguf_writer.py   GGUF out
     cursor.py        positional reads        types.py         the nouns
-    byte_order.py    big-endian tensors
+    byte_order.py    big-endian tensors      lookup_tables.py  TL1 and TL2 by their kernel config
 
 Nothing here knows an architecture or a tokenizer.
 """

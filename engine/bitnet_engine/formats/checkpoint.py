@@ -22,6 +22,7 @@ from bitnet_engine.errors import FormatError, SettingError, UnsupportedError
 from bitnet_engine.formats import dense, gguf, hf, safetensors
 from bitnet_engine.formats.byte_order import to_little
 from bitnet_engine.formats.cursor import SourceFile, stat_path
+from bitnet_engine.formats.lookup_tables import Kernels, read_kernel_config
 from bitnet_engine.formats.sniff import Format, extension_finding, sniff
 from bitnet_engine.formats.ternary import UNPACKERS, shape_problem, unpack_hf, unpack_i2_s
 from bitnet_engine.formats.types import (
@@ -39,6 +40,9 @@ from bitnet_engine.formats.types import (
 
 CODE_3 = 2
 """The value that the meaningless fourth code unpacks to."""
+
+LOOKUP_TYPES = frozenset({QuantType.TL1, QuantType.TL2})
+"""Types that a kernel config describes."""
 
 _HASH_CHUNK = 1 << 20
 
@@ -64,6 +68,7 @@ class Checkpoint:
     """How I2_S tensors are read: as the caller of `open_checkpoint` said, else as A. None where there are none."""
     _sources: Mapping[Path, SourceFile] = field(repr=False)
     _config: bytes = field(repr=False)
+    _kernels: Kernels | None = field(default=None, repr=False)
 
     def __enter__(self) -> "Checkpoint":
         return self
@@ -165,6 +170,8 @@ class Checkpoint:
         """
         info = self.info(name)
         shape = self._matrix_shape(info)
+        if info.type in LOOKUP_TYPES and self._kernels is not None:
+            return self._kernels.unpack(info, self._little(name))
         if info.type is QuantType.HF_PACKED:
             return unpack_hf(self.read_bytes(name), shape, self._weight_scale(info))
         layout = self.i2s_layout or I2SLayout.A
@@ -195,10 +202,10 @@ class Checkpoint:
         return data if self.byte_order == "little" else to_little(self.info(name), data)
 
     def _matrix_shape(self, info: TensorInfo) -> tuple[int, int]:
-        if info.type in (QuantType.TL1, QuantType.TL2):
+        if info.type in LOOKUP_TYPES and self._kernels is None:
             raise UnsupportedError(
-                f"{info.file}: tensor {quoted(info.name)} is {info.type}, whose tile sizes are not stored "
-                f"in the file; convert the model to I2_S, TQ1_0 or TQ2_0"
+                f"{info.file}: tensor {quoted(info.name)} is {info.type}, whose tile sizes are not stored in the file; "
+                f"pass kernel_config, the kernel_config.ini of the build that wrote it, or convert to I2_S"
             )
         if hf.is_bare(info):
             raise self._error(
@@ -228,27 +235,38 @@ class Checkpoint:
 
 
 def open_checkpoint(
-    path: str | os.PathLike[str], *, limits: Limits = DEFAULT_LIMITS, i2s_layout: I2SLayout | None = None
+    path: str | os.PathLike[str],
+    *,
+    limits: Limits = DEFAULT_LIMITS,
+    i2s_layout: I2SLayout | None = None,
+    kernel_config: Path | None = None,
 ) -> Checkpoint:
     """Open a GGUF file, a SafeTensors file, or a folder of one or the other.
 
-    The first bytes decide what a file is; its name only earns a finding where it claims another format.
-    `i2s_layout` says how I2_S tensors are ordered, which no file states; without it they are read as A.
+    The first bytes decide what a file is; its name only earns a finding where it claims another format. Two
+    things no file states: `i2s_layout`, how I2_S tensors are ordered (without it, A), and the tiles of TL1 and
+    TL2 tensors, which are in the `kernel_config` of the build that wrote it (without it they are not decoded).
 
     Raises:
-        FormatError: nothing is there, or it is no model, or its header is wrong or beyond `limits`.
-        SettingError: `i2s_layout` is given and the file holds no I2_S tensor.
+        FormatError: nothing is there, or it is no model, or its header is wrong or beyond `limits`, or
+            `kernel_config` is none.
+        SettingError: `i2s_layout` or `kernel_config` is given and the file holds no tensor of that type.
         StorageError: it cannot be read, or changes meanwhile.
     """
     place = Path(path)
+    kernels = None if kernel_config is None else read_kernel_config(kernel_config, limits)
     folder = stat.S_ISDIR(stat_path(place).st_mode)
     checkpoint = _open_files(place, hf.find_files(place, limits) if folder else hf.Layout([place]), limits)
-    if i2s_layout is None:
-        return checkpoint
-    if checkpoint.i2s_layout is None:
+    types = {tensor.type for tensor in checkpoint.tensors.values()}
+    unused = None
+    if i2s_layout is not None and QuantType.I2_S not in types:
+        unused = f"holds no I2_S tensor, so no I2_S layout {i2s_layout} either"
+    elif kernels is not None and not types & LOOKUP_TYPES:
+        unused = "holds no TL1 or TL2 tensor, which a kernel config would describe"
+    if unused:
         checkpoint.close()
-        raise SettingError(f"{path}: holds no I2_S tensor, so no I2_S layout {i2s_layout} either; leave it out")
-    return replace(checkpoint, i2s_layout=i2s_layout)
+        raise SettingError(f"{path}: {unused}; leave it out")
+    return replace(checkpoint, i2s_layout=i2s_layout or checkpoint.i2s_layout, _kernels=kernels)
 
 
 def _open_files(path: Path, layout: hf.Layout, limits: Limits) -> Checkpoint:

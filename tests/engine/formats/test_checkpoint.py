@@ -161,7 +161,9 @@ def test_what_cannot_be_read_as_trits(tmp_path: Path):
         assert (
             refuse(checkpoint, "floats") == f"{path}: tensor 'floats' is F32, which holds no trits; read it as floats"
         )
-        assert "'lut' is TL1, whose tile sizes are not stored in the file; convert" in refuse(checkpoint, "lut")
+        assert "'lut' is TL1, whose tile sizes are not stored in the file; pass kernel_config" in refuse(
+            checkpoint, "lut"
+        )
         assert "'vector' is TQ2_0 of shape (256,); a matrix was expected" in refuse(checkpoint, "vector")
         assert "'uneven' has rows of 64; I2_S allows multiples of 128" in refuse(checkpoint, "uneven")
         assert "has no tensor 'absent' among its 4" in refuse(checkpoint, "absent")
