@@ -144,17 +144,19 @@ def _dense(checkpoint: Checkpoint, name: str) -> Iterator[Seen]:
 
 def _magnitudes(values: np.ndarray) -> Iterator[Seen]:
     """Bugs 2 and 21: a matrix of floats that is ternary already."""
-    found: set[float] = set()
-    for row in np.abs(np.atleast_2d(values)):
-        # Most matrices are not, and show it in their first row.
-        found |= set(np.unique(row[row > 0]).tolist())
-        if len(found) > MAGNITUDES:
-            return
+    # Most matrices are not, and a few of their values show it.
+    if len(np.unique(np.abs(values.reshape(-1)[:SMALLEST]))) > MAGNITUDES + 1:
+        return
+    found, left = 0, np.abs(values[values != 0])
+    while left.size and found <= MAGNITUDES:
+        found, left = found + 1, left[left != left[0]]
+    if left.size:
+        return
     share = np.count_nonzero(values) / values.size
-    if len(found) == 1:
+    if found == 1:
         yield "already-ternary", f"is stored as floats and ternary already: one magnitude, {share:.1%} non-zero"
     else:
-        yield "several-scales", f"is stored as floats and ternary already, with {len(found)} magnitudes"
+        yield "several-scales", f"is stored as floats and ternary already, with {found} magnitudes"
 
 
 def _head(checkpoint: Checkpoint, name: str, head: np.ndarray) -> Iterator[Seen]:

@@ -11,12 +11,17 @@ from bitnet_engine.errors import BitnetError
 from bitnet_engine.formats import MetadataArray, open_checkpoint
 from bitnet_engine.inspection import inspect, tensor_stats
 from bitnet_engine.scanning import scan_findings
-from tests.badfiles.builders import config, small_gguf, small_safetensors
+from tests.badfiles.builders import big_endian_gguf, config, small_gguf, small_safetensors
 
-FILES = {"model.gguf": small_gguf(), "model.safetensors": small_safetensors()}
+FILES = {
+    "model.gguf": small_gguf(),
+    "model.safetensors": small_safetensors(),
+    "big-endian.gguf": big_endian_gguf(),
+}
 HEADERS = {
     "model.gguf": small_gguf().index(b"blk.0.attn_k.weight") + 64,
     "model.safetensors": 8 + small_safetensors()[0],
+    "big-endian.gguf": big_endian_gguf().index(b"blk.0.attn_q.weight") + 56,
 }
 FIXTURE = HealthCheck.function_scoped_fixture
 

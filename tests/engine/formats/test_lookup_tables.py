@@ -5,11 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from bitnet_engine.errors import FormatError, SettingError
 from bitnet_engine.formats import QuantType, open_checkpoint
 from bitnet_engine.formats.ggml_types import byte_size
-from bitnet_engine.formats.lookup_tables import Tiles
+from bitnet_engine.formats.lookup_tables import Tiles, unpack_tl1, unpack_tl2
 from tests.badfiles.builders import Tensor, gguf_file
 
 SCALE = 0.625
@@ -125,6 +127,23 @@ def test_reads_what_bitnet_cpp_writes(tmp_path: Path, kind: QuantType, shape: tu
         read = checkpoint.read_ternary("w")
         assert np.array_equal(read.values, values)
         assert read.uniform_scale() == SCALE
+
+
+@settings(max_examples=12, deadline=None)
+@given(data=st.data())
+def test_every_shape_that_tiles_divide(data: st.DataObject):
+    """A nesting that is right for one tile a side, or one sub-tile a tile, and for no other count."""
+    counts = st.integers(1, 2)
+    bmm = data.draw(st.sampled_from([16, 32, 64]))
+    tiles = Tiles(bmm * data.draw(counts), 256 // bmm * data.draw(counts), bmm)
+    values = matrix((tiles.bm * data.draw(counts), tiles.bk * data.draw(counts)))
+    packed = encode_tl1(values.tolist(), tiles) + bytes(32)
+    assert np.array_equal(unpack_tl1(packed, (len(values), values.shape[1]), tiles), values)
+    tiles = Tiles(32 * data.draw(counts), 96 * data.draw(counts), 32)
+    left = 32 * data.draw(st.integers(0, 2))
+    values = matrix((tiles.bm * data.draw(counts), tiles.bk * data.draw(counts) + left))
+    packed = encode_tl2(values.tolist(), tiles) + bytes(32)
+    assert np.array_equal(unpack_tl2(packed, (len(values), values.shape[1]), tiles), values)
 
 
 @pytest.mark.parametrize(("kind", "at"), [(QuantType.TL1, 0), (QuantType.TL2, 0), (QuantType.TL2, -33)])
