@@ -45,6 +45,8 @@ def header_findings(checkpoint: Checkpoint) -> list[Finding]:
     """Return what the headers of a checkpoint show of the known bugs; reads no tensor."""
     checks = (
         _pre_finding,
+        _unknown_pre_finding,
+        _template_finding,
         _file_type_finding,
         _head_finding,
         _sub_norm_finding,
@@ -76,6 +78,25 @@ def _pre_finding(checkpoint: Checkpoint) -> list[Finding]:
     message = "is absent: engines then split text in ways that differ, and token ids with them"
     advice = "check tokenizer parity, or convert the model again with its pre-tokenizer named"
     return [Finding("tokenizer-pre", "warning", "tokenizer.ggml.pre", message, advice)]
+
+
+def _unknown_pre_finding(checkpoint: Checkpoint) -> list[Finding]:
+    """Bug 13: a name that one converter writes and llama.cpp does not know."""
+    if checkpoint.metadata.get("tokenizer.ggml.pre") != "falcon_e":
+        return []
+    message = "is falcon_e, which llama.cpp refuses; it calls the same rule falcon-h1"
+    advice = "convert the model again with llama.cpp's converter where that program has to read it"
+    return [Finding("tokenizer-pre-name", "warning", "tokenizer.ggml.pre", message, advice)]
+
+
+def _template_finding(checkpoint: Checkpoint) -> list[Finding]:
+    """Bug 14: the chat template of the official 2B-4T GGUF, which is not the one the model was trained with."""
+    template = checkpoint.metadata.get("tokenizer.chat_template")
+    if not isinstance(template, str) or "BITNETAssistant" not in template:
+        return []
+    message = "says 'Human: ... BITNETAssistant:'; the model was trained with 'User: ...<|eot_id|>Assistant:'"
+    advice = "take the template of the model's Hugging Face folder; text that is scored as it stands is not touched"
+    return [Finding("chat-template", "warning", "tokenizer.chat_template", message, advice)]
 
 
 def _file_type_finding(checkpoint: Checkpoint) -> list[Finding]:

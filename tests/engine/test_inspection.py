@@ -113,6 +113,19 @@ def test_findings_of_names_and_fallbacks(tmp_path: Path):
     assert codes(inspect(path)) == ["activation"]
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "code"),
+    [
+        ("tokenizer.ggml.pre", "falcon_e", "tokenizer-pre-name"),
+        ("tokenizer.chat_template", "{{ 'Human: ' + m + 'BITNETAssistant: ' }}", "chat-template"),
+    ],
+)
+def test_findings_of_tokenizers(tmp_path: Path, key: str, value: str, code: str):
+    """The bugs 13 and 14 of docs/formats.md §5 passed over, or claimed of another value."""
+    assert findings_of(tmp_path, [(key, string(value))], [], 0) == [code]
+    assert findings_of(tmp_path, [(key, string("falcon3"))], [], 0) == []
+
+
 def test_numbers_that_json_cannot_hold(tmp_path: Path):
     """NaN in an artifact."""
     path = tmp_path / "x.gguf"
