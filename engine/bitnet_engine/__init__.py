@@ -30,20 +30,24 @@ if TYPE_CHECKING:
     from bitnet_engine.config import Config
     from bitnet_engine.conversion import convert
     from bitnet_engine.errors import BitnetError, CorpusError, FormatError, SettingError, StorageError, UnsupportedError
-    from bitnet_engine.formats import Checkpoint, QuantType, open_checkpoint
+    from bitnet_engine.formats import Checkpoint, I2SLayout, QuantType, open_checkpoint
+    from bitnet_engine.i2s_detection import detect_i2s_layout
     from bitnet_engine.inspection import inspect, tensor_stats
     from bitnet_engine.loading import load
     from bitnet_engine.model import KVCache, Model
     from bitnet_engine.packing import PackedTernary
     from bitnet_engine.provenance import stamp
     from bitnet_engine.sampling import Sampler, generate, stream_text
+    from bitnet_engine.scanning import scan_findings
     from bitnet_engine.tokenizer import Tokenizer, load_tokenizer
 
 _HOMES = {
     "config": ("Config",),
     "conversion": ("convert",),
     "errors": ("BitnetError", "CorpusError", "FormatError", "SettingError", "StorageError", "UnsupportedError"),
-    "formats": ("Checkpoint", "QuantType", "open_checkpoint"),
+    "formats": ("Checkpoint", "I2SLayout", "QuantType", "open_checkpoint"),
+    "i2s_detection": ("detect_i2s_layout",),
+    "scanning": ("scan_findings",),
     "sampling": ("Sampler", "generate", "stream_text"),
     "inspection": ("inspect", "tensor_stats"),
     "loading": ("load",),
@@ -64,8 +68,11 @@ __all__ = [  # noqa: RUF022 - kept in the order of _HOMES, which a test compares
     "StorageError",
     "UnsupportedError",
     "Checkpoint",
+    "I2SLayout",
     "QuantType",
     "open_checkpoint",
+    "detect_i2s_layout",
+    "scan_findings",
     "Sampler",
     "generate",
     "stream_text",

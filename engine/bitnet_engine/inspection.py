@@ -5,7 +5,7 @@
     orjson.dumps(summary.to_json())
 
 Loads no weights, builds no tokenizer, and knows nothing of jax. What is wrong but readable is a finding; what
-cannot be read is the error of `open_checkpoint`. Bug numbers are those of docs/formats.md §5.
+cannot be read is the error of `open_checkpoint`. The findings that need the weights are `scan_findings`'s.
 """
 
 import math
@@ -17,11 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from bitnet_engine.errors import FormatError
+from bitnet_engine.findings import architecture, header_findings
 from bitnet_engine.formats import (
     DEFAULT_LIMITS,
     TERNARY_TYPES,
     Checkpoint,
     Finding,
+    I2SLayout,
     Limits,
     MetadataArray,
     QuantType,
@@ -36,25 +38,6 @@ __all__ = ["Summary", "TensorStats", "TokenizerSummary", "TypeCount", "inspect",
 
 HEAD = 3
 """Elements of a metadata array that a summary shows."""
-
-FILE_TYPES: dict[int, frozenset[QuantType]] = {
-    0: frozenset({QuantType.F32}),
-    1: frozenset({QuantType.F16}),
-    2: frozenset({QuantType.Q4_0}),
-    3: frozenset({QuantType.Q4_1}),
-    7: frozenset({QuantType.Q8_0}),
-    8: frozenset({QuantType.Q5_0}),
-    9: frozenset({QuantType.Q5_1}),
-    18: frozenset({QuantType.Q6_K}),
-    32: frozenset({QuantType.BF16}),
-    36: frozenset({QuantType.TQ1_0}),
-    37: frozenset({QuantType.TQ2_0}),
-    # Forks and llama.cpp gave these numbers different meanings; a file with either is not contradicted.
-    38: frozenset({QuantType.TL1, QuantType.MXFP4}),
-    39: frozenset({QuantType.TL2, QuantType.NVFP4}),
-    40: frozenset({QuantType.I2_S, QuantType.Q1_0}),
-}
-"""general.file_type → the types of which such a file holds at least one tensor."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +87,8 @@ class Summary:
     """Arrays as {"array": type, "count": n, "head": [...]}."""
     tokenizer: TokenizerSummary
     scale_meaning: ScaleMeaning | None
+    i2s_layout: I2SLayout | None
+    """How the I2_S tensors are read; None where there are none."""
     findings: tuple[Finding, ...]
 
     def to_json(self) -> dict[str, Any]:
@@ -117,13 +102,15 @@ class Summary:
         return result
 
 
-def inspect(path: str | os.PathLike[str], *, limits: Limits = DEFAULT_LIMITS) -> Summary:
+def inspect(
+    path: str | os.PathLike[str], *, limits: Limits = DEFAULT_LIMITS, i2s_layout: I2SLayout | None = None
+) -> Summary:
     """Summarise a model file or folder without loading a weight.
 
     Raises:
-        FormatError, StorageError: as `open_checkpoint`.
+        FormatError, SettingError, StorageError: as `open_checkpoint`.
     """
-    with open_checkpoint(path, limits=limits) as checkpoint:
+    with open_checkpoint(path, limits=limits, i2s_layout=i2s_layout) as checkpoint:
         return _summarise(checkpoint, limits)
 
 
@@ -140,7 +127,7 @@ def _summarise(checkpoint: Checkpoint, limits: Limits) -> Summary:
         format=checkpoint.format,
         version=checkpoint.version,
         bytes=checkpoint.size,
-        architecture=_architecture(checkpoint.metadata),
+        architecture=architecture(checkpoint.metadata),
         parameters=_count(weights),
         ternary_parameters=_count(ternary),
         bits_per_weight=_ratio(8 * _nbytes(tensors), _count(weights)),
@@ -150,7 +137,8 @@ def _summarise(checkpoint: Checkpoint, limits: Limits) -> Summary:
         metadata=metadata,
         tokenizer=_tokenizer(checkpoint, limits),
         scale_meaning=meaning,
-        findings=(*checkpoint.findings, *odd, *unclear, *_header_findings(checkpoint)),
+        i2s_layout=checkpoint.i2s_layout,
+        findings=(*checkpoint.findings, *odd, *unclear, *header_findings(checkpoint)),
     )
 
 
@@ -183,14 +171,6 @@ def _tensor_json(tensor: TensorInfo) -> dict[str, Any]:
         "nbytes": tensor.nbytes,
         "file": tensor.file.name,
     }
-
-
-def _architecture(metadata: Mapping[str, Any]) -> str | None:
-    """Return GGUF's name of the architecture, or the class or model type that config.json names."""
-    listed = metadata.get("architectures")
-    first = listed[0] if isinstance(listed, list) and listed else None
-    names = (metadata.get("general.architecture"), first, metadata.get("model_type"))
-    return next((name for name in names if isinstance(name, str)), None)
 
 
 def _plain(metadata: Mapping[str, Any]) -> tuple[dict[str, Any], list[Finding]]:
@@ -264,61 +244,3 @@ def _gguf_tokenizer(metadata: Mapping[str, Any]) -> TokenizerSummary:
         eos=get("eos_token_id", int),
         add_bos=get("add_bos_token", bool),
     )
-
-
-def _header_findings(checkpoint: Checkpoint) -> list[Finding]:
-    checks = (_pre_finding, _file_type_finding, _head_finding, _sub_norm_finding)
-    return [finding for check in checks for finding in check(checkpoint)]
-
-
-def _pre_finding(checkpoint: Checkpoint) -> list[Finding]:
-    """Bug 12: without `pre` each engine guesses another split of the text."""
-    metadata = checkpoint.metadata
-    if metadata.get("tokenizer.ggml.model") != "gpt2" or "tokenizer.ggml.pre" in metadata:
-        return []
-    message = "is absent: engines then split text in ways that differ, and token ids with them"
-    advice = "check tokenizer parity, or convert the model again with its pre-tokenizer named"
-    return [Finding("tokenizer-pre", "warning", "tokenizer.ggml.pre", message, advice)]
-
-
-def _file_type_finding(checkpoint: Checkpoint) -> list[Finding]:
-    """Bug 9: a file that calls itself I2_S and holds F16."""
-    declared = checkpoint.metadata.get("general.file_type")
-    expected = FILE_TYPES.get(declared) if isinstance(declared, int) else None
-    found = {tensor.type for tensor in checkpoint.tensors.values()}
-    if expected is None or not found or expected & found:
-        return []
-    message = f"is {declared}, of files with {' or '.join(sorted(expected))} tensors, and there are none"
-    advice = f"the tensors are {', '.join(sorted(found))}: trust them, and check how the file was converted"
-    return [Finding("file-type", "warning", "general.file_type", message, advice)]
-
-
-def _head_finding(checkpoint: Checkpoint) -> list[Finding]:
-    """Bug 7: the output head made ternary by a converter that left out too few tensors."""
-    names = [name for name in ("output.weight", "lm_head.weight") if name in checkpoint.tensors]
-    return [
-        Finding(
-            "ternary-head",
-            "error",
-            name,
-            f"is {checkpoint.info(name).type}: BitNet models keep their output head in floats",
-            "convert the model again with the output head left out of the ternary tensors",
-        )
-        for name in names
-        if checkpoint.is_ternary(name)
-    ]
-
-
-def _sub_norm_finding(checkpoint: Checkpoint) -> list[Finding]:
-    """Bug 11: a BitNet graph whose sub norms a converter dropped."""
-    architecture = _architecture(checkpoint.metadata)
-    if architecture is None or not architecture.lower().startswith("bitnet") or not checkpoint.tensors:
-        return []
-    attention = any("attn_sub_norm" in name or "inner_attn_ln" in name for name in checkpoint.tensors)
-    ffn = any("ffn_sub_norm" in name or "ffn_layernorm" in name for name in checkpoint.tensors)
-    missing = [name for name, there in (("attn_sub_norm", attention), ("ffn_sub_norm", ffn)) if not there]
-    if not missing:
-        return []
-    message = f"has no {' and no '.join(missing)} in any layer, which the architecture {architecture} computes with"
-    advice = "convert the model again with a converter that knows these tensors"
-    return [Finding("sub-norms", "error", checkpoint.path.name, message, advice)]

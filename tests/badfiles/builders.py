@@ -87,6 +87,25 @@ def small_gguf() -> bytes:
     return gguf_file(pairs, tensors, data)
 
 
+def big_endian_gguf() -> bytes:
+    """Return a sound big-endian file: numbers, strings, an array, a dense and a TQ2_0 tensor."""
+
+    def name(value: str) -> bytes:
+        return struct.pack(">Q", len(value)) + value.encode()
+
+    def tensor(key: str, type_id: int, extents: tuple[int, ...], offset: int) -> bytes:
+        count = len(extents)
+        return name(key) + struct.pack(f">I{count}QIQ", count, *extents, type_id, offset)
+
+    header = b"GGUF" + struct.pack(">IQQ", 3, 2, 3)
+    header += name("general.alignment") + struct.pack(">II", 4, 32)
+    header += name("tokenizer.ggml.tokens") + struct.pack(">IIQ", 9, 8, 2) + name("a") + name("bc")
+    header += name("tokenizer.ggml.token_type") + struct.pack(">IIQ2i", 9, 5, 2, 1, 3)
+    header += tensor("output_norm.weight", 0, (8,), 0) + tensor("blk.0.attn_q.weight", 35, (256, 1), 32)
+    data = struct.pack(">8f", *range(8)) + bytes([0x55] * 64) + struct.pack(">e", 0.5)
+    return header + bytes(-len(header) % ALIGNMENT) + data
+
+
 def safetensors_raw(header: bytes, data: bytes = b"", *, length: int | None = None) -> bytes:
     """Return a SafeTensors file with any bytes for a header, and any length declared for them."""
     return struct.pack("<Q", len(header) if length is None else length) + header + data

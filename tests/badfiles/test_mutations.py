@@ -10,12 +10,18 @@ from hypothesis import strategies as st
 from bitnet_engine.errors import BitnetError
 from bitnet_engine.formats import MetadataArray, open_checkpoint
 from bitnet_engine.inspection import inspect, tensor_stats
-from tests.badfiles.builders import config, small_gguf, small_safetensors
+from bitnet_engine.scanning import scan_findings
+from tests.badfiles.builders import big_endian_gguf, config, small_gguf, small_safetensors
 
-FILES = {"model.gguf": small_gguf(), "model.safetensors": small_safetensors()}
+FILES = {
+    "model.gguf": small_gguf(),
+    "model.safetensors": small_safetensors(),
+    "big-endian.gguf": big_endian_gguf(),
+}
 HEADERS = {
     "model.gguf": small_gguf().index(b"blk.0.attn_k.weight") + 64,
     "model.safetensors": 8 + small_safetensors()[0],
+    "big-endian.gguf": big_endian_gguf().index(b"blk.0.attn_q.weight") + 56,
 }
 FIXTURE = HealthCheck.function_scoped_fixture
 
@@ -31,6 +37,7 @@ def use_all(path: Path) -> bool:
             for name in checkpoint.tensors:
                 checkpoint.read_dense(name)
                 tensor_stats(checkpoint, name)
+            scan_findings(checkpoint)
     except BitnetError:
         return False
     return True

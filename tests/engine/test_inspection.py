@@ -16,7 +16,7 @@ from tests.badfiles.builders import Tensor, f32, gguf_file, small_gguf, string, 
 KEYS = {
     "path", "format", "version", "bytes", "architecture", "parameters", "ternary_parameters",
     "bits_per_weight", "body_bits_per_weight", "types", "tensors", "metadata", "tokenizer",
-    "scale_meaning", "findings",
+    "scale_meaning", "i2s_layout", "findings",
 }  # fmt: skip
 
 
@@ -86,6 +86,44 @@ def test_findings_of_known_bugs(tmp_path: Path):
     gpt2 = ("tokenizer.ggml.model", string("gpt2"))
     assert findings_of(tmp_path, [arch, gpt2], norms, 64) == ["tokenizer-pre"]
     assert findings_of(tmp_path, [arch, gpt2, ("tokenizer.ggml.pre", string("llama-bpe"))], norms, 64) == []
+
+
+def test_findings_of_names_and_fallbacks(tmp_path: Path):
+    """The bugs 1, 16 and 22 of docs/formats.md §5 passed over, or claimed of a sound file."""
+    small = ("general.architecture", string("bitnet-25"))
+    norms = [
+        Tensor("blk.0.attn_sub_norm.weight", 0, (8,), 0),
+        Tensor("blk.0.ffn_sub_norm.weight", 0, (8,), 32),
+    ]
+    assert findings_of(tmp_path, [small], norms, 64) == ["architecture-name"]
+    ternary = Tensor("blk.0.attn_q.weight", 36, (128, 4), 64)
+    for type_id, size in ((1, 512), (2, 144)):
+        other = Tensor("blk.0.ffn_down.weight", type_id, (64, 4), 64 + 160)
+        path = tmp_path / "x.gguf"
+        path.write_bytes(gguf_file([], [*norms, ternary, other], bytes(64 + 160 + size + -size % 32)))
+        (finding,) = inspect(path).findings
+        assert (finding.code, finding.subject) == ("fallback-type", "blk.0.ffn_down.weight")
+        assert finding.severity == ("note" if type_id == 1 else "warning")
+        assert "with rows of 64, as 1 of 2 matrices are no trits (1 " in finding.message
+    heads = ("bitnet.attention.head_count_kv", u32(5))
+    embedding = Tensor("token_embd.weight", 1, (2560, 128256), 64)
+    path.write_bytes(gguf_file([("general.architecture", string("bitnet")), heads], [*norms, embedding]))
+    with path.open("r+b") as stream:
+        stream.truncate(stream.seek(0, 2) + 64 + 2560 * 128256 * 2)
+    assert codes(inspect(path)) == ["activation"]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "code"),
+    [
+        ("tokenizer.ggml.pre", "falcon_e", "tokenizer-pre-name"),
+        ("tokenizer.chat_template", "{{ 'Human: ' + m + 'BITNETAssistant: ' }}", "chat-template"),
+    ],
+)
+def test_findings_of_tokenizers(tmp_path: Path, key: str, value: str, code: str):
+    """The bugs 13 and 14 of docs/formats.md §5 passed over, or claimed of another value."""
+    assert findings_of(tmp_path, [(key, string(value))], [], 0) == [code]
+    assert findings_of(tmp_path, [(key, string("falcon3"))], [], 0) == []
 
 
 def test_numbers_that_json_cannot_hold(tmp_path: Path):

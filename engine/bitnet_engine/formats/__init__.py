@@ -12,6 +12,7 @@
     metadata.py      GGUF key-values         dense.py         floats out
     ggml_types.py    type ids and sizes      gguf_writer.py   GGUF out
     cursor.py        positional reads        types.py         the nouns
+    byte_order.py    big-endian tensors      lookup_tables.py  TL1 and TL2 by their kernel config
 
 Nothing here knows an architecture or a tokenizer.
 """
@@ -22,7 +23,9 @@ from bitnet_engine.formats.metadata import MetadataArray
 from bitnet_engine.formats.types import (
     DEFAULT_LIMITS,
     TERNARY_TYPES,
+    ByteOrder,
     Finding,
+    I2SLayout,
     Limits,
     QuantType,
     TensorInfo,
@@ -33,8 +36,10 @@ __all__ = [
     "DEFAULT_LIMITS",
     "TERNARY_TYPES",
     "Array",
+    "ByteOrder",
     "Checkpoint",
     "Finding",
+    "I2SLayout",
     "Limits",
     "MetadataArray",
     "OutTensor",

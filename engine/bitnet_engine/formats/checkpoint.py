@@ -11,22 +11,26 @@ import hashlib
 import os
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import numpy as np
 
-from bitnet_engine.errors import FormatError, UnsupportedError
+from bitnet_engine.errors import FormatError, SettingError, UnsupportedError
 from bitnet_engine.formats import dense, gguf, hf, safetensors
+from bitnet_engine.formats.byte_order import to_little
 from bitnet_engine.formats.cursor import SourceFile, stat_path
+from bitnet_engine.formats.lookup_tables import Kernels, read_kernel_config
 from bitnet_engine.formats.sniff import Format, extension_finding, sniff
-from bitnet_engine.formats.ternary import ROW_MULTIPLE, UNPACKERS, unpack_hf
+from bitnet_engine.formats.ternary import UNPACKERS, shape_problem, unpack_hf, unpack_i2_s
 from bitnet_engine.formats.types import (
     DEFAULT_LIMITS,
     TERNARY_TYPES,
+    ByteOrder,
     Finding,
+    I2SLayout,
     Limits,
     QuantType,
     TensorInfo,
@@ -36,6 +40,9 @@ from bitnet_engine.formats.types import (
 
 CODE_3 = 2
 """The value that the meaningless fourth code unpacks to."""
+
+LOOKUP_TYPES = frozenset({QuantType.TL1, QuantType.TL2})
+"""Types that a kernel config describes."""
 
 _HASH_CHUNK = 1 << 20
 
@@ -55,8 +62,13 @@ class Checkpoint:
     findings: tuple[Finding, ...]
     tokenizer_files: Mapping[str, Path]
     """The tokenizer's files beside a SafeTensors model, by file name; empty for GGUF."""
+    byte_order: ByteOrder
+    """Of every number of a GGUF file, tensors included; SafeTensors are little-endian."""
+    i2s_layout: I2SLayout | None
+    """How I2_S tensors are read: as the caller of `open_checkpoint` said, else as A. None where there are none."""
     _sources: Mapping[Path, SourceFile] = field(repr=False)
     _config: bytes = field(repr=False)
+    _kernels: Kernels | None = field(default=None, repr=False)
 
     def __enter__(self) -> "Checkpoint":
         return self
@@ -125,7 +137,7 @@ class Checkpoint:
         """
         if self.is_ternary(name):
             return self.read_ternary(name).dense()
-        return dense.decode(self.info(name), self.read_bytes(name))
+        return dense.decode(self.info(name), self._little(name))
 
     def read_ternary(self, name: str) -> Trits:
         """Return tensor `name` as int8 `[out, in]` in {-1, 0, 1} and its scale.
@@ -158,13 +170,16 @@ class Checkpoint:
         """
         info = self.info(name)
         shape = self._matrix_shape(info)
+        if info.type in LOOKUP_TYPES and self._kernels is not None:
+            return self._kernels.unpack(info, self._little(name))
         if info.type is QuantType.HF_PACKED:
             return unpack_hf(self.read_bytes(name), shape, self._weight_scale(info))
-        if shape[1] % ROW_MULTIPLE[info.type]:
-            raise self._error(
-                info, f"has rows of {shape[1]}; {info.type} allows multiples of {ROW_MULTIPLE[info.type]}"
-            )
-        return UNPACKERS[info.type](self.read_bytes(name), shape)
+        layout = self.i2s_layout or I2SLayout.A
+        if problem := shape_problem(info.type, shape, layout):
+            raise self._error(info, problem)
+        if info.type is QuantType.I2_S:
+            return unpack_i2_s(self._little(name), shape, layout)
+        return UNPACKERS[info.type](self._little(name), shape)
 
     def sha256(self) -> str:
         """Return the sha256 of the model's bytes: config.json where it has one, then its files in name order.
@@ -181,11 +196,16 @@ class Checkpoint:
                 digest.update(source.read(start, min(_HASH_CHUNK, source.size - start)))
         return digest.hexdigest()
 
+    def _little(self, name: str) -> bytes:
+        """Return the bytes of tensor `name` with its numbers in little-endian order."""
+        data = self.read_bytes(name)
+        return data if self.byte_order == "little" else to_little(self.info(name), data)
+
     def _matrix_shape(self, info: TensorInfo) -> tuple[int, int]:
-        if info.type in (QuantType.TL1, QuantType.TL2):
+        if info.type in LOOKUP_TYPES and self._kernels is None:
             raise UnsupportedError(
-                f"{info.file}: tensor {quoted(info.name)} is {info.type}, whose tile sizes are not stored "
-                f"in the file; convert the model to I2_S, TQ1_0 or TQ2_0"
+                f"{info.file}: tensor {quoted(info.name)} is {info.type}, whose tile sizes are not stored in the file; "
+                f"pass kernel_config, the kernel_config.ini of the build that wrote it, or convert to I2_S"
             )
         if hf.is_bare(info):
             raise self._error(
@@ -214,19 +234,39 @@ class Checkpoint:
         return FormatError(f"{info.file}: tensor {quoted(info.name)} {what}")
 
 
-def open_checkpoint(path: str | os.PathLike[str], *, limits: Limits = DEFAULT_LIMITS) -> Checkpoint:
+def open_checkpoint(
+    path: str | os.PathLike[str],
+    *,
+    limits: Limits = DEFAULT_LIMITS,
+    i2s_layout: I2SLayout | None = None,
+    kernel_config: Path | None = None,
+) -> Checkpoint:
     """Open a GGUF file, a SafeTensors file, or a folder of one or the other.
 
-    The first bytes decide what a file is; its name only earns a finding where it claims another format.
+    The first bytes decide what a file is; its name only earns a finding where it claims another format. Two
+    things no file states: `i2s_layout`, how I2_S tensors are ordered (without it, A), and the tiles of TL1 and
+    TL2 tensors, which are in the `kernel_config` of the build that wrote it (without it they are not decoded).
 
     Raises:
-        FormatError: nothing is there, or it is no model, or its header is wrong or beyond `limits`.
+        FormatError: nothing is there, or it is no model, or its header is wrong or beyond `limits`, or
+            `kernel_config` is none.
+        SettingError: `i2s_layout` or `kernel_config` is given and the file holds no tensor of that type.
         StorageError: it cannot be read, or changes meanwhile.
     """
     place = Path(path)
-    if stat.S_ISDIR(stat_path(place).st_mode):
-        return _open_files(place, hf.find_files(place, limits), limits)
-    return _open_files(place, hf.Layout([place]), limits)
+    kernels = None if kernel_config is None else read_kernel_config(kernel_config, limits)
+    folder = stat.S_ISDIR(stat_path(place).st_mode)
+    checkpoint = _open_files(place, hf.find_files(place, limits) if folder else hf.Layout([place]), limits)
+    types = {tensor.type for tensor in checkpoint.tensors.values()}
+    unused = None
+    if i2s_layout is not None and QuantType.I2_S not in types:
+        unused = f"holds no I2_S tensor, so no I2_S layout {i2s_layout} either"
+    elif kernels is not None and not types & LOOKUP_TYPES:
+        unused = "holds no TL1 or TL2 tensor, which a kernel config would describe"
+    if unused:
+        checkpoint.close()
+        raise SettingError(f"{path}: {unused}; leave it out")
+    return replace(checkpoint, i2s_layout=i2s_layout or checkpoint.i2s_layout, _kernels=kernels)
 
 
 def _open_files(path: Path, layout: hf.Layout, limits: Limits) -> Checkpoint:
@@ -257,6 +297,8 @@ def _open_gguf(path: Path, layout: hf.Layout, sources: dict[Path, SourceFile], l
         tensors={tensor.name: tensor for tensor in header.tensors},
         findings=(*layout.findings, *extension_finding(source, "gguf"), *header.findings),
         tokenizer_files={},
+        byte_order=header.byte_order,
+        i2s_layout=I2SLayout.A if any(tensor.type is QuantType.I2_S for tensor in header.tensors) else None,
         _sources=sources,
         _config=b"",
     )
@@ -286,6 +328,8 @@ def _open_safetensors(path: Path, layout: hf.Layout, sources: dict[Path, SourceF
         tensors={tensor.name: tensor for tensor in tensors},
         findings=tuple(findings),
         tokenizer_files=hf.tokenizer_files(folder),
+        byte_order="little",
+        i2s_layout=None,
         _sources=sources,
         _config=config_data,
     )

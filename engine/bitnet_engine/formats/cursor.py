@@ -17,12 +17,13 @@ from contextlib import suppress
 from pathlib import Path
 
 from bitnet_engine.errors import FormatError, StorageError
+from bitnet_engine.formats.types import ByteOrder
 
 WINDOW = 1 << 18
 """Bytes of header read at a time."""
 
-_U32 = struct.Struct("<I")
-_U64 = struct.Struct("<Q")
+_U32 = {"little": struct.Struct("<I"), "big": struct.Struct(">I")}
+_U64 = {"little": struct.Struct("<Q"), "big": struct.Struct(">Q")}
 
 _KINDS = {
     stat.S_IFDIR: "a folder",
@@ -125,9 +126,12 @@ class SourceFile:
 class HeaderCursor:
     """Walks a header front to back through a small window, so that opening costs no more than its header."""
 
-    def __init__(self, source: SourceFile, *, start: int = 0, limit: int) -> None:
+    def __init__(self, source: SourceFile, *, start: int = 0, limit: int, byte_order: ByteOrder = "little") -> None:
         """Walk from byte `start`; refuse to go beyond byte `limit` or the end of the file."""
+        self.byte_order: ByteOrder = byte_order
+        """The order of the bytes in every number of the header."""
         self._source = source
+        self._u32, self._u64 = _U32[byte_order], _U64[byte_order]
         self._limit = limit
         self._end = min(source.size, limit)
         self._window = b""
@@ -180,12 +184,12 @@ class HeaderCursor:
         self._at += count
 
     def u32(self, what: str) -> int:
-        """Return a little-endian unsigned 32-bit number."""
-        return _U32.unpack(self.take(4, what))[0]
+        """Return an unsigned 32-bit number."""
+        return self._u32.unpack(self.take(4, what))[0]
 
     def u64(self, what: str) -> int:
-        """Return a little-endian unsigned 64-bit number."""
-        return _U64.unpack(self.take(8, what))[0]
+        """Return an unsigned 64-bit number."""
+        return self._u64.unpack(self.take(8, what))[0]
 
     def string(self, what: str) -> str:
         """Return a string: its length as u64, then UTF-8.
@@ -203,7 +207,7 @@ class HeaderCursor:
     def skip_strings(self, count: int, what: str) -> None:
         """Step over `count` strings, checking each length: the hot loop of opening a vocabulary."""
         self.need(8 * count, what)
-        unpack = _U64.unpack_from
+        unpack = self._u64.unpack_from
         while count:
             window, at, size = self._window, self._at, len(self._window)
             while count and at + 8 <= size:
@@ -220,7 +224,7 @@ class HeaderCursor:
 
     def strings(self, count: int, what: str) -> Iterator[bytes]:
         """Yield the next `count` strings as they are stored."""
-        unpack = _U64.unpack_from
+        unpack = self._u64.unpack_from
         for _ in range(count):
             window, at = self._window, self._at + 8
             end = at + unpack(window, at - 8)[0] if at <= len(window) else len(window) + 1

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 
 from bitnet_engine.errors import UnsupportedError
-from bitnet_engine.formats.ggml_types import BLOCKS
+from bitnet_engine.formats.ggml_types import BLOCKS, UNREADABLE
 from bitnet_engine.formats.types import QuantType, TensorInfo, quoted
 
 
@@ -73,6 +73,7 @@ def _dequantize(info: TensorInfo, data: bytes) -> np.ndarray:
 
 def _unsupported(info: TensorInfo) -> UnsupportedError:
     what = f"of the unknown type id {info.type_id}" if info.type_id is not None else "of an unknown dtype"
+    what = UNREADABLE.get(info.type_id, what) if info.type_id is not None else what
     kind = what if info.type is QuantType.UNKNOWN else f"{info.type}"
     return UnsupportedError(
         f"{info.file}: tensor {quoted(info.name)} is {kind}, which is not decoded here; "

@@ -44,8 +44,13 @@ GGML_TYPES: dict[int, QuantType] = {
     35: QuantType.TQ2_0,
     40: QuantType.NVFP4,
     41: QuantType.Q1_0,
+    134: QuantType.IQ1_BN,
+    135: QuantType.IQ2_BN,
 }
-"""Ids that mean one thing everywhere."""
+"""Ids that mean one thing everywhere; 134 and 135 are ik_llama.cpp's."""
+
+UNREADABLE = {335: "IQ2_BN_R4"}
+"""Ids of layouts that a program makes for itself in memory: known by name, not sized and not decoded."""
 
 COLLIDING: dict[int, tuple[QuantType, ...]] = {
     36: (QuantType.I2_S, QuantType.IQ4_NL),
@@ -99,7 +104,13 @@ BLOCKS: dict[QuantType, tuple[int, int]] = {
 }
 """Weights and bytes of one block; blocks lie along the last axis."""
 
-_TAIL = 32
+ROW_BLOCKS: dict[QuantType, tuple[int, int, int]] = {
+    QuantType.IQ1_BN: (2, 64, 13),
+    QuantType.IQ2_BN: (4, 64, 16),
+}
+"""Types whose rows begin with a scale: its bytes, then weights and bytes of one block."""
+
+I2_S_TAIL = 32
 """Bytes after the codes of the forks' whole-tensor types, of which the scale takes four."""
 
 
@@ -118,13 +129,21 @@ def byte_size(kind: QuantType, shape: tuple[int, ...]) -> int | None:
     count = prod(shape)
     row = shape[-1] if shape else 1
     if kind in (QuantType.I2_S, QuantType.TL1):
-        return None if count % 4 else count // 4 + _TAIL
+        return None if count % 4 else count // 4 + I2_S_TAIL
     if kind is QuantType.TL2:
         return _tl2_size(shape)
+    if kind in ROW_BLOCKS:
+        return None if row % ROW_BLOCKS[kind][1] else prod(shape[:-1]) * row_size(kind, row)
     if kind not in BLOCKS:
         return None
     weights, size = BLOCKS[kind]
     return None if row % weights else count // weights * size
+
+
+def row_size(kind: QuantType, row: int) -> int:
+    """Return the bytes of one row of a type of ROW_BLOCKS."""
+    scale, weights, size = ROW_BLOCKS[kind]
+    return scale + row // weights * size
 
 
 def _tl2_size(shape: tuple[int, ...]) -> int | None:
@@ -133,4 +152,4 @@ def _tl2_size(shape: tuple[int, ...]) -> int | None:
         return None
     rows, columns = shape
     codes = (columns - 256) * rows // 3 * 5 // 8 + 256 * rows // 2 * 4 // 8
-    return -(-codes // 32) * 32 + _TAIL
+    return -(-codes // 32) * 32 + I2_S_TAIL

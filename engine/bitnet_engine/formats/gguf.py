@@ -1,4 +1,4 @@
-"""GGUF, versions 2 and 3, little endian: the header, and where every tensor lies.
+"""GGUF, versions 2 and 3, of either byte order: the header, and where every tensor lies.
 
     header = read_header(source, limits)
     header.metadata["general.architecture"], header.tensors[0].offset
@@ -13,7 +13,7 @@ from typing import Any
 from bitnet_engine.formats.cursor import HeaderCursor, SourceFile
 from bitnet_engine.formats.gguf_layout import DeclaredTensor, place
 from bitnet_engine.formats.metadata import MetadataReader
-from bitnet_engine.formats.types import Finding, Limits, TensorInfo, quoted
+from bitnet_engine.formats.types import ByteOrder, Finding, Limits, TensorInfo, quoted
 
 MAGIC = b"GGUF"
 DEFAULT_ALIGNMENT = 32
@@ -30,6 +30,7 @@ class GGUFHeader:
     """What the front of a GGUF file says, checked against the file's size."""
 
     version: int
+    byte_order: ByteOrder
     metadata: dict[str, Any]
     tensors: list[TensorInfo]
     findings: list[Finding]
@@ -42,8 +43,8 @@ def read_header(source: SourceFile, limits: Limits) -> GGUFHeader:
         FormatError: the header contradicts itself, the file's size, or the limits.
         StorageError: the file cannot be read or changes meanwhile.
     """
-    cursor = HeaderCursor(source, limit=limits.header_bytes)
-    cursor.need(_SMALLEST_HEADER, "the GGUF header")
+    HeaderCursor(source, limit=limits.header_bytes).need(_SMALLEST_HEADER, "the GGUF header")
+    cursor = HeaderCursor(source, limit=limits.header_bytes, byte_order=_byte_order(source))
     cursor.skip(len(MAGIC), "the magic")
     version = _version(cursor)
     tensor_count, pair_count = cursor.u64("the tensor count"), cursor.u64("the metadata count")
@@ -52,16 +53,28 @@ def read_header(source: SourceFile, limits: Limits) -> GGUFHeader:
     declared = _tensors(cursor, tensor_count, limits)
     data_start = -(-cursor.position // alignment) * alignment
     tensors, findings = place(source, declared, data_start, alignment)
-    return GGUFHeader(version, metadata, tensors, findings + _split(source, metadata))
+    findings += [*_big_endian(source, cursor), *_split(source, metadata)]
+    return GGUFHeader(version, cursor.byte_order, metadata, tensors, findings)
+
+
+def _byte_order(source: SourceFile) -> ByteOrder:
+    # As gguf-py tells them apart: no version needs more than 16 bits, and swapped they are the upper ones.
+    version = source.read(len(MAGIC), 4)
+    return "big" if version[:2] == b"\0\0" and version[2:] != b"\0\0" else "little"
+
+
+def _big_endian(source: SourceFile, cursor: HeaderCursor) -> list[Finding]:
+    if cursor.byte_order == "little":
+        return []
+    message = "is big-endian; it is read here as it is, and refused by programs built for other machines"
+    advice = "gguf-convert-endian FILE little makes a file for x86 and ARM"
+    return [Finding("big-endian", "note", source.path.name, message, advice)]
 
 
 def _version(cursor: HeaderCursor) -> int:
     version = cursor.u32("the version")
     if version in (2, 3):
         return version
-    swapped = int.from_bytes(version.to_bytes(4, "little"), "big")
-    if swapped in (1, 2, 3):
-        raise cursor.error(f"is a big-endian GGUF, version {swapped}; convert it with gguf-convert-endian FILE little")
     if version == 1:
         raise cursor.error("is GGUF version 1, of August 2023; versions 2 and 3 are read: convert the model again")
     raise cursor.error(f"declares GGUF version {version} at byte 4; versions 2 and 3 are read")

@@ -15,7 +15,7 @@ from math import prod
 
 from bitnet_engine.errors import FormatError
 from bitnet_engine.formats.cursor import SourceFile
-from bitnet_engine.formats.ggml_types import INTERLEAVED_IDS, byte_size, candidates
+from bitnet_engine.formats.ggml_types import INTERLEAVED_IDS, UNREADABLE, byte_size, candidates
 from bitnet_engine.formats.types import Finding, QuantType, TensorInfo, quoted
 
 
@@ -168,12 +168,16 @@ def _unknown(tensors: list[TensorInfo]) -> list[Finding]:
             "unknown-type",
             "warning",
             next(t.name for t in tensors if t.type is QuantType.UNKNOWN and t.type_id == type_id),
-            f"{count} tensor(s) have the type id {type_id}, which this reader cannot size; their bytes "
-            f"are counted up to the next tensor",
+            f"{count} tensor(s) have the type id {type_id}{_known_as(type_id)}, which this reader cannot size; "
+            f"their bytes are counted up to the next tensor",
             "convert the model to I2_S, TQ1_0 or TQ2_0 with the program that wrote it",
         )
         for type_id, count in ids.items()
     ]
+
+
+def _known_as(type_id: int | None) -> str:
+    return f" ({UNREADABLE[type_id]})" if type_id in UNREADABLE else ""
 
 
 def _gaps(source: SourceFile, tensors: list[TensorInfo], data_start: int, alignment: int) -> list[Finding]:

@@ -23,7 +23,7 @@ from bitnet_engine.formats.types import QuantType, quoted
 _VERSION = 3
 _STRING, _ARRAY = 8, 9
 _VALUE_IDS = {name: type_id for type_id, (name, _) in VALUE_TYPES.items()} | {"str": _STRING}
-_CODES = dict(VALUE_TYPES.values())
+_CODES = {name: f"<{code}" for name, code in VALUE_TYPES.values()}
 
 # Of the colliding ids: what llama.cpp means by 39 and 42, and what every BitNet fork means by 36.
 _TYPE_IDS = {kind: type_id for type_id, kind in GGML_TYPES.items()} | {

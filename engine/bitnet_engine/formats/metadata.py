@@ -15,24 +15,27 @@ import numpy as np
 
 from bitnet_engine.errors import FormatError
 from bitnet_engine.formats.cursor import HeaderCursor, SourceFile
-from bitnet_engine.formats.types import Limits, quoted
+from bitnet_engine.formats.types import ByteOrder, Limits, quoted
 
 _STRING, _ARRAY, _BOOL = 8, 9, 7
 
 VALUE_TYPES: dict[int, tuple[str, str]] = {
-    0: ("u8", "<B"),
-    1: ("i8", "<b"),
-    2: ("u16", "<H"),
-    3: ("i16", "<h"),
-    4: ("u32", "<I"),
-    5: ("i32", "<i"),
-    6: ("f32", "<f"),
-    7: ("bool", "<B"),
-    10: ("u64", "<Q"),
-    11: ("i64", "<q"),
-    12: ("f64", "<d"),
+    0: ("u8", "B"),
+    1: ("i8", "b"),
+    2: ("u16", "H"),
+    3: ("i16", "h"),
+    4: ("u32", "I"),
+    5: ("i32", "i"),
+    6: ("f32", "f"),
+    7: ("bool", "B"),
+    10: ("u64", "Q"),
+    11: ("i64", "q"),
+    12: ("f64", "d"),
 }
-"""Type number in the file → its name here, and its `struct` code."""
+"""Type number in the file → its name here, and its `struct` code, to be led by a byte order."""
+
+ORDER = {"little": "<", "big": ">"}
+"""Byte order → how `struct` and numpy write it."""
 
 _SMALLEST_PAIR = 8 + 4 + 1
 """An empty key, a type, and a value of one byte."""
@@ -41,7 +44,9 @@ _SMALLEST_PAIR = 8 + 4 + 1
 class MetadataArray:
     """An array in the header, decoded on request while its checkpoint is open."""
 
-    def __init__(self, source: SourceFile, key: str, type_id: int, count: int, start: int, end: int) -> None:
+    def __init__(
+        self, source: SourceFile, key: str, type_id: int, count: int, start: int, end: int, byte_order: ByteOrder
+    ) -> None:
         self.key = key
         self.type = "str" if type_id == _STRING else VALUE_TYPES[type_id][0]
         """Name of the element type: `str`, `i32`, `f32`, ..."""
@@ -50,6 +55,7 @@ class MetadataArray:
         self._type_id = type_id
         self._start = start
         self._end = end
+        self._byte_order: ByteOrder = byte_order
 
     def __repr__(self) -> str:
         return f"MetadataArray({self.key!r}, {self.type}, count={self.count})"
@@ -68,13 +74,13 @@ class MetadataArray:
         count = min(count, self.count)
         if self._type_id == _STRING:
             return self._strings(count)
-        code = VALUE_TYPES[self._type_id][1]
+        code = ORDER[self._byte_order] + VALUE_TYPES[self._type_id][1]
         data = self._source.read(self._start, count * struct.calcsize(code))
         values = np.frombuffer(data, code)
         return (values.astype(bool) if self._type_id == _BOOL else values).tolist()
 
     def _strings(self, count: int) -> list[str]:
-        cursor = HeaderCursor(self._source, start=self._start, limit=self._end)
+        cursor = HeaderCursor(self._source, start=self._start, limit=self._end, byte_order=self._byte_order)
         strings: list[str] = []
         try:
             for raw in cursor.strings(count, quoted(self.key)):
@@ -145,12 +151,12 @@ class MetadataReader:
             cursor.skip_strings(count, what)
         else:
             cursor.skip(count * struct.calcsize(self._code(type_id, what)), what)
-        return MetadataArray(self._source, key, type_id, count, start, cursor.position)
+        return MetadataArray(self._source, key, type_id, count, start, cursor.position, cursor.byte_order)
 
     def _code(self, type_id: int, what: str) -> str:
         if type_id not in VALUE_TYPES:
             raise self._cursor.error(f"{what} has the unknown value type {type_id}; 0 to 12 are defined")
-        return VALUE_TYPES[type_id][1]
+        return ORDER[self._cursor.byte_order] + VALUE_TYPES[type_id][1]
 
     def _truth(self, value: int, what: str) -> bool:
         if value > 1:

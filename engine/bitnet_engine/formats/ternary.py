@@ -1,17 +1,18 @@
-"""Trits in and out of their packings: I2_S, TQ1_0, TQ2_0 and the packed SafeTensors of HF.
+"""Trits in and out of their packings: I2_S, TQ1_0, TQ2_0, IQ1_BN, IQ2_BN and the packed SafeTensors of HF.
 
     unpack_tq2_0(pack_tq2_0(trits, 0.5), trits.shape)       # Trits(values=trits, scale=0.5 a block)
 
-Layouts: docs/formats.md §1.1 (HF `pack_weights`), §2.4-2.5 (llama.cpp `ggml-quants.c`) and §2.7 (I2_S
-layout A, microsoft/BitNet). A two-bit code is trit + 1; code 3 has no meaning and comes out as the
-value 2, for the caller to count or refuse. Knows arrays and bytes, no files.
+Layouts: docs/formats.md §1.1 (HF `pack_weights`), §2.4-2.5 (llama.cpp `ggml-quants.c`), §2.7 (I2_S,
+microsoft/BitNet) and §2.9 (ik_llama.cpp `iqk_quantize.cpp`). A two-bit code is trit + 1; code 3 has no
+meaning and comes out as the value 2, for the caller to count or refuse. Knows arrays and bytes, no files.
 """
 
 from collections.abc import Callable
 
 import numpy as np
 
-from bitnet_engine.formats.types import QuantType, Trits
+from bitnet_engine.formats.ggml_types import row_size
+from bitnet_engine.formats.types import I2SLayout, QuantType, Trits
 
 Shape = tuple[int, int]
 """`[out, in]`"""
@@ -21,10 +22,12 @@ I2_S_TAIL = 32
 TQ_BLOCK = 256
 TQ1_0_BYTES = 54
 TQ2_0_BYTES = 66
+IQ_BN_BLOCK = 64
 
 _I2_S_SHIFTS = np.array([6, 4, 2, 0], np.uint8)[:, None]
 _LOW_FIRST = np.array([0, 2, 4, 6], np.uint8)
 _POWERS = np.array([1, 3, 9, 27, 81], np.uint8)[:, None]
+_I2_S_WIDTHS = {I2SLayout.A: 128, I2SLayout.B: 64}
 
 
 def unpack_hf(data: bytes, shape: Shape, scale: np.ndarray) -> Trits:
@@ -46,26 +49,35 @@ def pack_hf(trits: np.ndarray) -> bytes:
     return np.bitwise_or.reduce(codes << _LOW_FIRST[:, None, None], axis=0).tobytes()
 
 
-def unpack_i2_s(data: bytes, shape: Shape) -> Trits:
-    """Unpack I2_S layout A: blocks of 128 in 32 bytes over the whole tensor, then one f32 scale.
+def unpack_i2_s(data: bytes, shape: Shape, layout: I2SLayout = I2SLayout.A) -> Trits:
+    """Unpack I2_S: two-bit codes over the whole tensor, highest bits first, then one f32 scale.
 
-    Of the 32 bytes after the codes the last 28 are padding and may hold anything.
+    A byte holds elements a quarter of a block apart (A: blocks of 128, B: of 64), or one column of four
+    rows (C). Of the 32 bytes after the codes the last 28 are padding and may hold anything.
     """
     count = shape[0] * shape[1] // 4
-    packed = np.frombuffer(data, np.uint8, count).reshape(-1, 1, I2_S_BLOCK // 4)
+    packed = np.frombuffer(data, np.uint8, count)
+    if layout is I2SLayout.C:
+        packed = packed.reshape(shape[0] // 4, 1, shape[1])
+    else:
+        packed = packed.reshape(-1, 1, _I2_S_WIDTHS[layout] // 4)
     scale = np.frombuffer(data, "<f4", 1, offset=count).reshape(())
     return Trits(_values((packed >> _I2_S_SHIFTS) & 3, shape), scale.astype(np.float32))
 
 
-def pack_i2_s(trits: np.ndarray, scale: float) -> bytes:
-    """Pack int8 `[out, in]` as I2_S layout A.
+def pack_i2_s(trits: np.ndarray, scale: float, layout: I2SLayout = I2SLayout.A) -> bytes:
+    """Pack int8 `[out, in]` as I2_S.
 
     Raises:
-        ValueError: rows are no multiple of 128, a value is not a trit, or the scale is not exact in f32.
+        ValueError: the shape is not one of the layout's, a value is not a trit, or the scale is not exact in f32.
     """
-    _expect_multiple("a row of I2_S", trits.shape[1], I2_S_BLOCK)
-    codes = _codes(trits).reshape(-1, 4, I2_S_BLOCK // 4)
-    packed = np.bitwise_or.reduce(codes << _I2_S_SHIFTS, axis=1)
+    if layout is I2SLayout.C:
+        _expect_multiple("out features of I2_S layout C", trits.shape[0], 4)
+        fields = (trits.shape[0] // 4, 4, trits.shape[1])
+    else:
+        _expect_multiple("a row of I2_S", trits.shape[1], _I2_S_WIDTHS[layout])
+        fields = (-1, 4, _I2_S_WIDTHS[layout] // 4)
+    packed = np.bitwise_or.reduce(_codes(trits).reshape(fields) << _I2_S_SHIFTS, axis=1)
     tail = _exact(scale, np.dtype("<f4")).tobytes()
     return packed.tobytes() + tail.ljust(I2_S_TAIL, b"\0")
 
@@ -112,15 +124,79 @@ def pack_tq1_0(trits: np.ndarray, scale: float) -> bytes:
     return _with_scales(np.concatenate([_base3_bytes(part) for part in parts], axis=1), trits, scale)
 
 
+def unpack_iq2_bn(data: bytes, shape: Shape) -> Trits:
+    """Unpack IQ2_BN: each row an f32 scale, then for each 64 of it 16 bytes of codes, lowest bits first."""
+    rows = np.frombuffer(data, np.uint8).reshape(shape[0], row_size(QuantType.IQ2_BN, shape[1]))
+    packed = rows[:, 4:].reshape(-1, 1, IQ_BN_BLOCK // 4)
+    scales = np.ascontiguousarray(rows[:, :4]).view("<f4").astype(np.float32)
+    return Trits(_values((packed >> _LOW_FIRST[:, None]) & 3, shape), scales)
+
+
+def pack_iq2_bn(trits: np.ndarray, scale: float) -> bytes:
+    """Pack int8 `[out, in]` as IQ2_BN; as in ik_llama.cpp a row of zeros gets the scale 0.
+
+    Raises:
+        ValueError: rows are no multiple of 64, a value is not a trit, or the scale is not exact in f32.
+    """
+    _expect_multiple("a row of IQ2_BN", trits.shape[1], IQ_BN_BLOCK)
+    codes = _codes(trits).reshape(-1, 4, IQ_BN_BLOCK // 4)
+    packed = np.bitwise_or.reduce(codes << _LOW_FIRST[:, None], axis=1)
+    return _after_scales(packed.reshape(len(trits), -1), trits, scale, "<f4")
+
+
+def unpack_iq1_bn(data: bytes, shape: Shape) -> Trits:
+    """Unpack IQ1_BN: each row an f16 scale, then for each 64 of it 13 bytes of base-3 digits, the lowest first.
+
+    Each 16 of a block are three bytes of five digits; the last byte holds what is left, one digit for each 16.
+    """
+    rows = np.frombuffer(data, np.uint8).reshape(shape[0], row_size(QuantType.IQ1_BN, shape[1]))
+    blocks = rows[:, 2:].reshape(-1, 13)
+    # The highest digit first is the fifth of each byte first: turned around along the digits.
+    fives = _digits(blocks[:, :12], 5).reshape(-1, 5, 4, 3)[:, ::-1].transpose(0, 2, 3, 1).reshape(-1, 4, 15)
+    lasts = _digits(blocks[:, 12:], 5)[:, :0:-1].reshape(-1, 4, 1)
+    scales = np.ascontiguousarray(rows[:, :2]).view("<f2").astype(np.float32)
+    return Trits(_values(np.concatenate([fives, lasts], axis=2), shape), scales)
+
+
+def pack_iq1_bn(trits: np.ndarray, scale: float) -> bytes:
+    """Pack int8 `[out, in]` as IQ1_BN; as in ik_llama.cpp a row of zeros gets the scale 0.
+
+    Raises:
+        ValueError: rows are no multiple of 64, a value is not a trit, or the scale is not exact in f16.
+    """
+    _expect_multiple("a row of IQ1_BN", trits.shape[1], IQ_BN_BLOCK)
+    codes = _codes(trits).reshape(-1, 4, 16)
+    fives = codes[:, :, :15].reshape(-1, 12, 5).transpose(0, 2, 1)[:, ::-1]
+    lasts = np.pad(codes[:, :, 15], ((0, 0), (0, 1)))[:, ::-1, None]
+    packed = np.concatenate([_base3_bytes(fives), _base3_bytes(lasts)], axis=1)
+    return _after_scales(packed.reshape(len(trits), -1), trits, scale, "<f2")
+
+
 UNPACKERS: dict[QuantType, Callable[[bytes, Shape], Trits]] = {
     QuantType.I2_S: unpack_i2_s,
+    QuantType.IQ1_BN: unpack_iq1_bn,
+    QuantType.IQ2_BN: unpack_iq2_bn,
     QuantType.TQ1_0: unpack_tq1_0,
     QuantType.TQ2_0: unpack_tq2_0,
 }
 """The packings that carry their own scale; HF_PACKED keeps its scale in a second tensor."""
 
-ROW_MULTIPLE = {QuantType.I2_S: I2_S_BLOCK, QuantType.TQ1_0: TQ_BLOCK, QuantType.TQ2_0: TQ_BLOCK}
-"""What the length of a row must be a multiple of."""
+ROW_MULTIPLE = {
+    QuantType.I2_S: I2_S_BLOCK,
+    QuantType.IQ1_BN: IQ_BN_BLOCK,
+    QuantType.IQ2_BN: IQ_BN_BLOCK,
+    QuantType.TQ1_0: TQ_BLOCK,
+    QuantType.TQ2_0: TQ_BLOCK,
+}
+"""What the length of a row must be a multiple of; I2_S as layout A has it."""
+
+
+def shape_problem(kind: QuantType, shape: Shape, layout: I2SLayout = I2SLayout.A) -> str | None:
+    """Return what is wrong with a matrix of that shape, as the end of a sentence, or None."""
+    if kind is QuantType.I2_S and layout is I2SLayout.C:
+        return f"has {shape[0]} rows; I2_S layout C allows multiples of 4" if shape[0] % 4 else None
+    multiple = _I2_S_WIDTHS[layout] if kind is QuantType.I2_S else ROW_MULTIPLE[kind]
+    return f"has rows of {shape[1]}; {kind} allows multiples of {multiple}" if shape[1] % multiple else None
 
 
 def _digits(packed: np.ndarray, count: int) -> np.ndarray:
@@ -148,6 +224,12 @@ def _with_scales(packed: np.ndarray, trits: np.ndarray, scale: float) -> bytes:
     blank = ~trits.reshape(-1, TQ_BLOCK).any(axis=1)
     scales = np.where(blank, np.float16(0), _exact(scale, np.dtype("<f2"))).astype("<f2")
     return np.concatenate([packed, scales.view(np.uint8).reshape(-1, 2)], axis=1).tobytes()
+
+
+def _after_scales(packed: np.ndarray, trits: np.ndarray, scale: float, dtype: str) -> bytes:
+    """Return the rows `[out, bytes]`, each behind its scale; a row of zeros has the scale 0."""
+    scales = np.where(trits.any(axis=1), _exact(scale, np.dtype(dtype)), 0).astype(dtype)
+    return np.concatenate([scales.view(np.uint8).reshape(len(trits), -1), packed], axis=1).tobytes()
 
 
 def _values(codes: np.ndarray, shape: Shape) -> np.ndarray:

@@ -14,6 +14,8 @@ from typing import Literal
 
 import numpy as np
 
+ByteOrder = Literal["little", "big"]
+
 
 class QuantType(StrEnum):
     """How a tensor's numbers are stored, spelled as ggml does, or as SafeTensors where ggml has none."""
@@ -55,6 +57,8 @@ class QuantType(StrEnum):
     TQ2_0 = "TQ2_0"
     I2_S = "I2_S"
     I8_S = "I8_S"
+    IQ1_BN = "IQ1_BN"
+    IQ2_BN = "IQ2_BN"
     TL1 = "TL1"
     TL2 = "TL2"
     HF_PACKED = "HF_PACKED"
@@ -72,10 +76,23 @@ class QuantType(StrEnum):
     """A type id or dtype that this reader has no size for; the tensor is listed and cannot be read."""
 
 
+class I2SLayout(StrEnum):
+    """The order of the trits in I2_S, which no file states (docs/formats.md §2.7)."""
+
+    A = "A"
+    """Blocks of 128 in 32 bytes: every published file, and the builds for x86."""
+    B = "B"
+    """Blocks of 64 in 16 bytes: the builds for ARM since November 2025."""
+    C = "C"
+    """Four rows to a byte: the builds for x86 without ACT_PARALLEL."""
+
+
 TERNARY_TYPES = frozenset(
     {
         QuantType.HF_PACKED,
         QuantType.I2_S,
+        QuantType.IQ1_BN,
+        QuantType.IQ2_BN,
         QuantType.TL1,
         QuantType.TL2,
         QuantType.TQ1_0,
@@ -140,7 +157,8 @@ class Trits:
     """A ternary matrix out of its packing: `weight = values * scale`.
 
     `values` is int8 `[out, in]` in {-1, 0, 1}. `scale` is float32, `()` for the whole matrix or
-    `[out, in / 256]`, one for each block of 256 along a row.
+    `[out, n]`, one for each of n equal blocks along a row: blocks of 256 in TQ1_0 and TQ2_0, the whole row
+    (n = 1) in IQ1_BN and IQ2_BN.
     """
 
     values: np.ndarray

@@ -51,8 +51,8 @@ def test_the_sample_is_the_same_in_every_format(samples: Path, packed: Path, fil
 def test_public_names():
     """A name exported by accident, or lost."""
     assert sorted(formats.__all__) == [
-        "Array", "Checkpoint", "DEFAULT_LIMITS", "Finding", "Limits", "MetadataArray", "OutTensor",
-        "QuantType", "Scalar", "TERNARY_TYPES", "TensorInfo", "Trits", "open_checkpoint", "write_gguf",
+        "Array", "ByteOrder", "Checkpoint", "DEFAULT_LIMITS", "Finding", "I2SLayout", "Limits", "MetadataArray",
+        "OutTensor", "QuantType", "Scalar", "TERNARY_TYPES", "TensorInfo", "Trits", "open_checkpoint", "write_gguf",
     ]  # fmt: skip
     assert all(hasattr(formats, name) for name in formats.__all__)
 
@@ -161,7 +161,9 @@ def test_what_cannot_be_read_as_trits(tmp_path: Path):
         assert (
             refuse(checkpoint, "floats") == f"{path}: tensor 'floats' is F32, which holds no trits; read it as floats"
         )
-        assert "'lut' is TL1, whose tile sizes are not stored in the file; convert" in refuse(checkpoint, "lut")
+        assert "'lut' is TL1, whose tile sizes are not stored in the file; pass kernel_config" in refuse(
+            checkpoint, "lut"
+        )
         assert "'vector' is TQ2_0 of shape (256,); a matrix was expected" in refuse(checkpoint, "vector")
         assert "'uneven' has rows of 64; I2_S allows multiples of 128" in refuse(checkpoint, "uneven")
         assert "has no tensor 'absent' among its 4" in refuse(checkpoint, "absent")

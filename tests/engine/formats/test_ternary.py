@@ -12,13 +12,21 @@ from bitnet_engine.formats.ternary import (
     UNPACKERS,
     pack_hf,
     pack_i2_s,
+    pack_iq1_bn,
+    pack_iq2_bn,
     pack_tq1_0,
     pack_tq2_0,
     unpack_hf,
 )
 from bitnet_engine.formats.types import QuantType, Trits
 
-PACKERS = {QuantType.I2_S: pack_i2_s, QuantType.TQ1_0: pack_tq1_0, QuantType.TQ2_0: pack_tq2_0}
+PACKERS = {
+    QuantType.I2_S: pack_i2_s,
+    QuantType.IQ1_BN: pack_iq1_bn,
+    QuantType.IQ2_BN: pack_iq2_bn,
+    QuantType.TQ1_0: pack_tq1_0,
+    QuantType.TQ2_0: pack_tq2_0,
+}
 SCALE = 0.5
 ONE = np.ones((), np.float32)
 
