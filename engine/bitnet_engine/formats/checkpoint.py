@@ -11,7 +11,7 @@ import hashlib
 import os
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -126,6 +126,19 @@ class Checkpoint:
         if self.is_ternary(name):
             return self.read_ternary(name).dense()
         return dense.decode(self.info(name), self.read_bytes(name))
+
+    def read_rows(self, name: str, start: int, stop: int) -> np.ndarray:
+        """Return rows `start` to `stop` of a tensor of floats or ggml blocks, float32; other rows stay on disk.
+
+        A row is all that one index of the first axis holds.
+
+        Raises:
+            FormatError, UnsupportedError, StorageError: as `read_dense`.
+        """
+        info = self.info(name)
+        row = info.nbytes // info.shape[0]
+        part = replace(info, shape=(stop - start, *info.shape[1:]))
+        return dense.decode(part, self._sources[info.file].read(info.offset + start * row, (stop - start) * row))
 
     def read_ternary(self, name: str) -> Trits:
         """Return tensor `name` as int8 `[out, in]` in {-1, 0, 1} and its scale.
