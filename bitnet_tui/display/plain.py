@@ -141,6 +141,8 @@ class Narrator:
         elif kind == "token":
             self._tokens += 1
             self._progress()
+        elif kind == "tensor":
+            self._tensor(event)
 
     def close(self) -> None:
         """Clear the progress line."""
@@ -151,6 +153,12 @@ class Narrator:
     def _say(self, line: str) -> None:
         self._stream.write(f"\r\x1b[K{line}" if self._redraws else f"{line}\n")
         self._stream.flush()
+
+    def _tensor(self, event: Event) -> None:
+        now = time.monotonic()
+        if self._redraws and now - self._drawn >= REDRAW_SECONDS:
+            self._drawn = now
+            self._say(f"{event['work']} {event['index']}/{event['count']} {safe(event['name'])}")
 
     def _progress(self) -> None:
         now = time.monotonic()

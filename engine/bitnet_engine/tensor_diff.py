@@ -91,7 +91,7 @@ def compare(name: str, reference: Side, candidate: Side) -> TensorDiff:
 
 
 def _result(name: str, reference: Side, candidate: Side, *, equal: bool, ternary: bool, **found: Any) -> TensorDiff:
-    empty = dict.fromkeys(("different", "reference_scale", "candidate_scale", "max_abs", "max_rel"))
+    empty: dict[str, Any] = dict.fromkeys(("different", "reference_scale", "candidate_scale", "max_abs", "max_rel"))
     return TensorDiff(
         name=name,
         equal=equal,
@@ -158,7 +158,7 @@ def _same_scales(a: Trits, b: Trits) -> bool:
 
 
 def hf_order(rows: int, heads: int | None) -> np.ndarray:
-    """Return for each of Hugging Face's rows of q or k the row that holds it in GGUF `llama` (docs/formats.md §2.11)."""
+    """Return for each of Hugging Face's rows of q or k the row that holds it in `llama` (docs/formats.md §2.11)."""
     heads = heads if heads and rows % (2 * heads) == 0 else 1
     return np.arange(rows).reshape(heads, rows // heads // 2, 2).swapaxes(1, 2).reshape(-1)
 
@@ -224,7 +224,8 @@ def _chunks(reference: Side, candidate: Side) -> Iterator[tuple[int, np.ndarray,
     step = max(1, CHUNK // max(1, math.prod(shape[1:])))
     for start in range(0, shape[0], step):
         stop = min(start + step, shape[0])
-        yield start, *(side.checkpoint.read_rows(side.name, start, stop) for side in (reference, candidate))
+        a, b = (side.checkpoint.read_rows(side.name, start, stop) for side in (reference, candidate))
+        yield start, a, b
 
 
 def _floats(side: Side) -> np.ndarray:

@@ -10,7 +10,7 @@ Opening reads headers and no tensor. Knows bytes, types and names; no architectu
 import hashlib
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
@@ -114,6 +114,12 @@ class Checkpoint:
         """
         info = self.info(name)
         return self._sources[info.file].read(info.offset, info.nbytes)
+
+    def pieces(self, name: str) -> Iterator[bytes]:
+        """Yield the bytes that `read_bytes` returns, a megabyte at a time; raises as it does."""
+        info = self.info(name)
+        for start in range(0, info.nbytes, _HASH_CHUNK):
+            yield self._sources[info.file].read(info.offset + start, min(_HASH_CHUNK, info.nbytes - start))
 
     def read_dense(self, name: str) -> np.ndarray:
         """Return tensor `name` as float32 of its logical shape; a ternary one as trits times scale.
