@@ -80,9 +80,9 @@ def stream_text(tokenizer: Tokenizer, tokens: Iterable[int]) -> Iterator[str]:
     pending: list[int] = []
     for token in tokens:
         pending.append(token)
-        text = tokenizer.decode(pending)
+        text = tokenizer.continuation(pending)
         if not text.endswith("\ufffd"):
             yield text
             pending.clear()
     if pending:
-        yield tokenizer.decode(pending)
+        yield tokenizer.continuation(pending)

@@ -18,14 +18,15 @@ import tokenizers
 
 from bitnet_engine.errors import FormatError, StorageError, UnsupportedError
 from bitnet_engine.formats import Checkpoint
-from bitnet_engine.tokenizer_gguf import build
+from bitnet_engine.sentencepiece_backend import SentencePiece
+from bitnet_engine.tokenizer_gguf import Backend, build
 
 
 @dataclass(frozen=True)
 class Tokenizer:
-    """A byte-level BPE tokenizer and its beginning-of-text rule."""
+    """A tokenizer and its beginning-of-text rule."""
 
-    backend: tokenizers.Tokenizer
+    backend: Backend
     bos: int | None
     """The id put before every text; None where the model wants none."""
     eos: int | None
@@ -45,8 +46,15 @@ class Tokenizer:
         return self.backend.decode(list(tokens), skip_special_tokens=False)
 
     def piece(self, token: int) -> str:
-        """Return the text of one token by itself; part of a character shows as U+FFFD."""
-        return self.decode([token])
+        """Return the text of one token inside a text; part of a character shows as U+FFFD."""
+        return self.continuation([token])
+
+    def continuation(self, tokens: Sequence[int]) -> str:
+        """Return the text of `tokens` where other text goes before them: SentencePiece keeps their first space then."""
+        anchor = self.backend.token_to_id("a")
+        if anchor is None or self.decode([anchor]) != "a":
+            return self.decode(tokens)
+        return self.decode([anchor, *tokens])[1:]
 
     def fingerprint(self) -> str:
         """Return a sha256 over the ids' spelling and the BOS and EOS rule: equal means same vocabulary."""
@@ -68,9 +76,12 @@ def load_tokenizer(checkpoint: Checkpoint) -> Tokenizer:
 
 def _from_folder(checkpoint: Checkpoint) -> Tokenizer:
     file = checkpoint.tokenizer_files.get("tokenizer.json")
+    if file is None and "tokenizer.model" in checkpoint.tokenizer_files:
+        return _from_sentencepiece(checkpoint)
     if file is None:
         raise FormatError(
-            f"{checkpoint.path}: there is no tokenizer.json beside the weights. Copy the one the model came with."
+            f"{checkpoint.path}: there is no tokenizer.json or tokenizer.model beside the weights. Copy the one the "
+            f"model came with."
         )
     backend = _parse(file)
     # The template decides, not a config key: what it puts before an empty text is the BOS.
@@ -80,11 +91,47 @@ def _from_folder(checkpoint: Checkpoint) -> Tokenizer:
     return Tokenizer(backend, prefix[0] if prefix else None, _single_id(checkpoint.metadata.get("eos_token_id")))
 
 
-def _parse(file: Path) -> tokenizers.Tokenizer:
+def _from_sentencepiece(checkpoint: Checkpoint) -> Tokenizer:
+    """Read tokenizer.model with the tokens that the files beside it add; BOS as transformers' LlamaTokenizer rules."""
+    files = checkpoint.tokenizer_files
+    config = _json(files.get("tokenizer_config.json"))
+    if config.get("add_prefix_space") is False:
+        raise UnsupportedError(f"{files['tokenizer_config.json']}: add_prefix_space is false; this is not run here.")
+    listed = config.get("added_tokens_decoder")
+    added = {token["content"]: int(index) for index, token in listed.items()} if isinstance(listed, dict) else {}
+    added |= {text: index for text, index in _json(files.get("added_tokens.json")).items() if isinstance(index, int)}
+    file = files["tokenizer.model"]
     try:
-        text = file.read_text(encoding="utf-8")
+        backend = SentencePiece(_bytes(file), added)
+    except ValueError as error:
+        raise FormatError(f"{file}: {error}. Copy the original file again.") from error
+    bos = backend.bos if config.get("add_bos_token", True) else None
+    eos = _single_id(checkpoint.metadata.get("eos_token_id"))
+    return Tokenizer(backend, bos, backend.eos if eos is None else eos)
+
+
+def _json(file: Path | None) -> dict[str, Any]:
+    if file is None:
+        return {}
+    try:
+        value = orjson.loads(_bytes(file))
+    except orjson.JSONDecodeError as error:
+        raise FormatError(f"{file}: not JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise FormatError(f"{file}: holds no JSON object.")
+    return value
+
+
+def _bytes(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
     except OSError as error:
         raise StorageError(f"{file}: cannot be read: {error.strerror}") from error
+
+
+def _parse(file: Path) -> tokenizers.Tokenizer:
+    try:
+        text = _bytes(file).decode("utf-8")
     except UnicodeDecodeError as error:
         raise FormatError(f"{file}: not UTF-8 at byte {error.start}. Copy the original file again.") from error
     try:

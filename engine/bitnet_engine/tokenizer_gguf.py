@@ -14,6 +14,9 @@ import tokenizers
 from tokenizers import decoders, models, pre_tokenizers
 
 from bitnet_engine.errors import FormatError, UnsupportedError
+from bitnet_engine.sentencepiece_backend import SentencePiece
+from bitnet_engine.sentencepiece_proto import Settings
+from bitnet_engine.sentencepiece_proto import build as proto
 
 # Split rules by `tokenizer.ggml.pre`; source: llama.cpp's src/llama-vocab.cpp.
 LLAMA3 = (
@@ -43,9 +46,15 @@ RULES: dict[str, Rule] = {
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = range(1, 7)
 """What tokenizer.ggml.token_type says of a token."""
 LLAMA3_VOCAB = 128_256
+ADDED_SCORE = -1000.0
+"""What llama.cpp's converter gives to tokens that were added to a SentencePiece model (added_tokens.json)."""
 
 
-def build(path: Path, metadata: Mapping[str, Any]) -> tuple[tokenizers.Tokenizer, int | None, int | None]:
+Backend = tokenizers.Tokenizer | SentencePiece
+"""What does the work: two libraries, one set of methods."""
+
+
+def build(path: Path, metadata: Mapping[str, Any]) -> tuple[Backend, int | None, int | None]:
     """Return the tokenizer that `metadata` describes, the id it puts before a text (or None), and the end token's.
 
     Raises:
@@ -55,11 +64,52 @@ def build(path: Path, metadata: Mapping[str, Any]) -> tuple[tokenizers.Tokenizer
     kind = metadata.get("tokenizer.ggml.model")
     if kind is None:
         raise FormatError(f"{path}: the metadata has no 'tokenizer.ggml.model': the file carries no tokenizer.")
-    if kind != "gpt2":
+    if kind not in ("gpt2", "llama"):
         raise UnsupportedError(
-            f"{path}: tokenizer.ggml.model is {kind!r}; this version builds 'gpt2' (byte-level BPE)."
+            f"{path}: tokenizer.ggml.model is {kind!r}; this version builds 'gpt2' (byte-level BPE) and 'llama' "
+            f"(SentencePiece)."
         )
-    tokens, merges, types = (_strings_or_ints(path, metadata, key) for key in ("tokens", "merges", "token_type"))
+    backend, adds_bos = (_byte_level if kind == "gpt2" else _sentencepiece)(path, metadata)
+    size = backend.get_vocab_size(with_added_tokens=True)
+    adds_bos = metadata.get("tokenizer.ggml.add_bos_token", adds_bos)
+    bos = _known_id(path, metadata, "bos", size) if adds_bos else None
+    if adds_bos and bos is None:
+        raise FormatError(f"{path}: a BOS is to be added, but the metadata has no 'tokenizer.ggml.bos_token_id'.")
+    return backend, bos, _known_id(path, metadata, "eos", size)
+
+
+def _sentencepiece(path: Path, metadata: Mapping[str, Any]) -> tuple[SentencePiece, bool]:
+    """Rebuild the SentencePiece model that the keys were taken from, for its own library to run.
+
+    Merging by score, leftmost first, as llama.cpp does; a table of merges cannot say it (docs/formats.md §3.3).
+    """
+    tokens, scores, types = (_values(path, metadata, key) for key in ("tokens", "scores", "token_type"))
+    if not len(tokens) == len(scores) == len(types):
+        raise FormatError(
+            f"{path}: {len(tokens)} tokens, {len(scores)} scores and {len(types)} types in tokenizer.ggml; one each."
+        )
+    added = {
+        text: index
+        for index, (text, score, kind) in enumerate(zip(tokens, scores, types, strict=True))
+        if kind == USER_DEFINED and score == ADDED_SCORE
+    }
+    # In the middle an added token keeps its place as a piece that is never used; at the end it needs none.
+    own = max((index + 1 for index, text in enumerate(tokens) if text not in added), default=0)
+    kept = [UNUSED if text in added else kind for text, kind in zip(tokens[:own], types, strict=False)]
+    chosen = Settings(
+        byte_fallback=BYTE in types,
+        dummy_prefix=bool(metadata.get("tokenizer.ggml.add_space_prefix", True)),
+        remove_extra_whitespaces=bool(metadata.get("tokenizer.ggml.remove_extra_whitespaces", False)),
+    )
+    try:
+        model = proto(zip(tokens[:own], scores[:own], kept, strict=True), chosen)
+        return SentencePiece(model, added), True
+    except ValueError as error:
+        raise FormatError(f"{path}: the tokenizer of tokenizer.ggml.tokens cannot be built: {error}") from error
+
+
+def _byte_level(path: Path, metadata: Mapping[str, Any]) -> tuple[tokenizers.Tokenizer, bool]:
+    tokens, merges, types = (_values(path, metadata, key) for key in ("tokens", "merges", "token_type"))
     rule = _rule(path, metadata, len(tokens))
     backend = tokenizers.Tokenizer(_bpe(path, tokens, merges, rule))
     splits = [pre_tokenizers.Split(tokenizers.Regex(pattern), "isolated") for pattern in rule.patterns]
@@ -74,19 +124,15 @@ def build(path: Path, metadata: Mapping[str, Any]) -> tuple[tokenizers.Tokenizer
     backend.add_tokens(added)
     if backend.get_vocab_size() != len(tokens):
         raise FormatError(f"{path}: tokenizer.ggml.tokens holds {len(tokens)} tokens but some are spelled alike.")
-    adds_bos = metadata.get("tokenizer.ggml.add_bos_token", rule.adds_bos)
-    bos = _known_id(path, metadata, "bos", len(tokens)) if adds_bos else None
-    if adds_bos and bos is None:
-        raise FormatError(f"{path}: a BOS is to be added, but the metadata has no 'tokenizer.ggml.bos_token_id'.")
-    return backend, bos, _known_id(path, metadata, "eos", len(tokens))
+    return backend, rule.adds_bos
 
 
-def _strings_or_ints(path: Path, metadata: Mapping[str, Any], name: str) -> list[Any]:
+def _values(path: Path, metadata: Mapping[str, Any], name: str) -> list[Any]:
     key = f"tokenizer.ggml.{name}"
     if key not in metadata:
         raise FormatError(f"{path}: the metadata has no '{key}', which the tokenizer cannot be built without.")
     values = metadata[key].tolist()
-    expected = int if name == "token_type" else str
+    expected = {"token_type": int, "scores": float}.get(name, str)
     if not all(isinstance(value, expected) for value in values):
         raise FormatError(f"{path}: metadata '{key}' must hold only {expected.__name__} values.")
     return values

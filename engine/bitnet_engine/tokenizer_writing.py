@@ -18,8 +18,10 @@ from tokenizers import processors
 from bitnet_engine.errors import BitnetError, FormatError, StorageError, UnsupportedError
 from bitnet_engine.files import write_atomic
 from bitnet_engine.formats import Array, Checkpoint
-from bitnet_engine.tokenizer import Tokenizer, load_tokenizer
-from bitnet_engine.tokenizer_gguf import CONTROL, GPT2, NORMAL, RULES, USER_DEFINED
+from bitnet_engine.sentencepiece_backend import SentencePiece
+from bitnet_engine.sentencepiece_proto import BPE
+from bitnet_engine.tokenizer import load_tokenizer
+from bitnet_engine.tokenizer_gguf import ADDED_SCORE, CONTROL, GPT2, NORMAL, RULES, USER_DEFINED
 
 TEMPLATE = "tokenizer.chat_template"
 CONFIG, TEMPLATE_FILE = "tokenizer_config.json", "chat_template.jinja"
@@ -45,24 +47,52 @@ def gguf_keys(checkpoint: Checkpoint) -> dict[str, Any]:
     """
     tokenizer = load_tokenizer(checkpoint)
     special = {"bos": tokenizer.bos, "eos": tokenizer.eos}
+    backend = tokenizer.backend
+    if isinstance(backend, SentencePiece):
+        keys = _sentencepiece_keys(checkpoint.tokenizer_files["tokenizer.model"], backend)
+    else:
+        keys = _byte_level_keys(checkpoint.tokenizer_files["tokenizer.json"], backend)
     return {
-        **_byte_level_keys(checkpoint, tokenizer),
+        **keys,
         **{f"tokenizer.ggml.{name}_token_id": value for name, value in special.items() if value is not None},
         "tokenizer.ggml.add_bos_token": tokenizer.bos is not None,
         **_template_key(checkpoint),
     }
 
 
-def _byte_level_keys(checkpoint: Checkpoint, tokenizer: Tokenizer) -> dict[str, Any]:
-    path = checkpoint.tokenizer_files["tokenizer.json"]
-    data = orjson.loads(tokenizer.backend.to_str())
+def _sentencepiece_keys(path: Path, backend: SentencePiece) -> dict[str, Any]:
+    chosen, pieces = backend.settings, backend.pieces()
+    if chosen.model_type != BPE or chosen.has_charsmap:
+        raise UnsupportedError(
+            f"{path}: GGUF's 'llama' tokenizer merges by score and normalises nothing; this model is not "
+            f"{'BPE' if chosen.model_type != BPE else 'free of a normalisation table'}."
+        )
+    added = sorted(backend.added.items(), key=lambda item: item[1])
+    if [index for _, index in added] != list(range(len(pieces), len(pieces) + len(added))):
+        raise UnsupportedError(
+            f"{path}: the ids of the added tokens do not follow its own {len(pieces)} without a gap."
+        )
+    tokens = [*pieces, *((text, ADDED_SCORE, USER_DEFINED) for text, _ in added)]
+    return {
+        "tokenizer.ggml.model": "llama",
+        "tokenizer.ggml.pre": "default",
+        "tokenizer.ggml.tokens": Array("str", [text for text, _, _ in tokens]),
+        "tokenizer.ggml.scores": Array("f32", [score for _, score, _ in tokens]),
+        "tokenizer.ggml.token_type": Array("i32", [kind for _, _, kind in tokens]),
+        "tokenizer.ggml.add_space_prefix": chosen.dummy_prefix,
+        "tokenizer.ggml.remove_extra_whitespaces": chosen.remove_extra_whitespaces,
+    }
+
+
+def _byte_level_keys(path: Path, backend: tokenizers.Tokenizer) -> dict[str, Any]:
+    data = orjson.loads(backend.to_str())
     model = data["model"]
     pre = _pre(data)
     if pre is None:
         raise UnsupportedError(
             f"{path}: its split rule has no name in GGUF; byte-level BPE split as {', '.join(sorted(set(RULES)))} has."
         )
-    tokens = [tokenizer.backend.id_to_token(index) for index in range(tokenizer.vocab_size)]
+    tokens = [backend.id_to_token(index) for index in range(backend.get_vocab_size(with_added_tokens=True))]
     if None in tokens:
         raise FormatError(f"{path}: no token has the id {tokens.index(None)}; ids must run without a gap.")
     kinds = {token["id"]: CONTROL if token["special"] else USER_DEFINED for token in data["added_tokens"]}
@@ -140,8 +170,15 @@ def write_files(checkpoint: Checkpoint, folder: Path) -> None:
             shutil.copyfile(path, folder / name)
         return
     tokenizer = load_tokenizer(checkpoint)
-    write_atomic(folder / "tokenizer.json", _tokenizer_json(tokenizer))
-    config = {"tokenizer_class": "PreTrainedTokenizerFast", "clean_up_tokenization_spaces": False}
+    config: dict[str, Any] = {"clean_up_tokenization_spaces": False}
+    if isinstance(tokenizer.backend, SentencePiece):
+        config |= {"tokenizer_class": "LlamaTokenizer", "add_bos_token": tokenizer.bos is not None, "legacy": True}
+        write_atomic(folder / "tokenizer.model", tokenizer.backend.model)
+        if tokenizer.backend.added:
+            write_atomic(folder / "added_tokens.json", orjson.dumps(tokenizer.backend.added))
+    else:
+        config |= {"tokenizer_class": "PreTrainedTokenizerFast"}
+        write_atomic(folder / "tokenizer.json", _tokenizer_json(tokenizer.backend, tokenizer.bos))
     for name, token in (("bos_token", tokenizer.bos), ("eos_token", tokenizer.eos)):
         config |= {} if token is None else {name: tokenizer.backend.id_to_token(token)}
     template = checkpoint.metadata.get(TEMPLATE)
@@ -149,13 +186,13 @@ def write_files(checkpoint: Checkpoint, folder: Path) -> None:
     write_atomic(folder / CONFIG, orjson.dumps(config, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
 
 
-def _tokenizer_json(tokenizer: Tokenizer) -> bytes:
-    backend = tokenizers.Tokenizer.from_str(tokenizer.backend.to_str())
-    if tokenizer.bos is not None:
-        text = backend.id_to_token(tokenizer.bos)
+def _tokenizer_json(backend: tokenizers.Tokenizer, bos: int | None) -> bytes:
+    backend = tokenizers.Tokenizer.from_str(backend.to_str())
+    if bos is not None:
+        text = backend.id_to_token(bos)
         # What the template puts before an empty text is the BOS, to transformers and to us.
         backend.post_processor = processors.TemplateProcessing(
-            single=[text, "$A"], pair=[text, "$A", "$B"], special_tokens=[(text, tokenizer.bos)]
+            single=[text, "$A"], pair=[text, "$A", "$B"], special_tokens=[(text, bos)]
         )
     return backend.to_str(pretty=True).encode()
 
