@@ -163,8 +163,6 @@ class Source:
                 )
             farthest = max(farthest, float(np.abs(kept - values).max(initial=0)))
             largest = max(largest, float(np.abs(values).max(initial=0)))
-            if farthest and not self.allow_lossy:
-                self._lose(name, f"is not exact in {_SPOKEN[kind]}", farthest, largest)
             yield encode(values, kind)
         if farthest:
             self._lose(name, f"is not exact in {_SPOKEN[kind]}", farthest, largest)
@@ -192,8 +190,8 @@ class Source:
         relative = farthest / largest if largest else 0.0
         if not self.allow_lossy:
             raise UnsupportedError(
-                f"{self.checkpoint.path}: tensor '{self._stored[name]}' {what} (off by {relative:.2g} relative "
-                f"or more). Choose a type that holds it, or allow the loss with --allow-lossy."
+                f"{self.checkpoint.path}: tensor '{self._stored[name]}' {what} (off by {relative:.2g} relative). "
+                f"Choose a type that holds it, or allow the loss with --allow-lossy."
             )
         self.losses[name] = Loss(name, what, farthest, relative)
 

@@ -93,16 +93,15 @@ def _sentencepiece(path: Path, metadata: Mapping[str, Any]) -> tuple[SentencePie
         for index, (text, score, kind) in enumerate(zip(tokens, scores, types, strict=True))
         if kind == USER_DEFINED and score == ADDED_SCORE
     }
-    # In the middle an added token keeps its place as a piece that is never used; at the end it needs none.
+    # In the middle an added token keeps its place among the pieces; at the end it needs none.
     own = max((index + 1 for index, text in enumerate(tokens) if text not in added), default=0)
-    kept = [UNUSED if text in added else kind for text, kind in zip(tokens[:own], types, strict=False)]
     chosen = Settings(
         byte_fallback=BYTE in types,
         dummy_prefix=bool(metadata.get("tokenizer.ggml.add_space_prefix", True)),
         remove_extra_whitespaces=bool(metadata.get("tokenizer.ggml.remove_extra_whitespaces", False)),
     )
     try:
-        model = proto(zip(tokens[:own], scores[:own], kept, strict=True), chosen)
+        model = proto(zip(tokens[:own], scores[:own], types[:own], strict=True), chosen)
         return SentencePiece(model, added), True
     except ValueError as error:
         raise FormatError(f"{path}: the tokenizer of tokenizer.ggml.tokens cannot be built: {error}") from error

@@ -67,7 +67,8 @@ def _sentencepiece_keys(path: Path, backend: SentencePiece) -> dict[str, Any]:
             f"{path}: GGUF's 'llama' tokenizer merges by score and normalises nothing; this model is not "
             f"{'BPE' if chosen.model_type != BPE else 'free of a normalisation table'}."
         )
-    added = sorted(backend.added.items(), key=lambda item: item[1])
+    known = {text for text, score, kind in pieces if (score, kind) == (ADDED_SCORE, USER_DEFINED)}
+    added = sorted((item for item in backend.added.items() if item[0] not in known), key=lambda item: item[1])
     if [index for _, index in added] != list(range(len(pieces), len(pieces) + len(added))):
         raise UnsupportedError(
             f"{path}: the ids of the added tokens do not follow its own {len(pieces)} without a gap."

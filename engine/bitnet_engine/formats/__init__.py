@@ -12,6 +12,7 @@
     metadata.py      GGUF key-values         dense.py         floats out
     ggml_types.py    type ids and sizes      gguf_writer.py   GGUF out
     cursor.py        positional reads        types.py         the nouns
+    floats.py        floats in and rounded   safetensors_writer.py  SafeTensors out
 
 Nothing here knows an architecture or a tokenizer.
 """
