@@ -25,6 +25,8 @@ COMMANDS = {
     "generate": "Continue a prompt.",
     "eval": "Score a corpus: mean nll and perplexity.",
     "parity": "Compare two checkpoints of one model and judge whether they still agree.",
+    "diff": "List in what two model files differ: trits, scales, floats, settings, tokenizer.",
+    "convert": "Write a model in another storage, losing nothing, and read it back.",
 }
 OPEN = "open"
 

@@ -79,12 +79,16 @@ def run(request: Request) -> Iterator[Event]:
     | eval | path, corpus=None, context=None, max_tokens=None |
     | generate | path, prompt, max_new, temperature, top_k, top_p, seed |
     | stats | path |
+    | diff | reference, candidate |
+    | convert | path, target, type, allow_lossy |
     """
     kinds: dict[str, Callable[[Request], Iterator[Event]]] = {
         "parity": _parity,
         "eval": _eval,
         "generate": _generate,
         "stats": _stats,
+        "diff": _diff,
+        "convert": _convert,
     }
     yield from kinds[request["kind"]](request)
 
@@ -238,6 +242,35 @@ def _stats(request: Request) -> Iterator[Event]:
         for tensor in sorted(checkpoint.tensors.values(), key=lambda tensor: -tensor.nbytes):
             stats = engine.tensor_stats(checkpoint, tensor.name).to_json()
             yield {"event": "stats", "tensor": stats.pop("name"), **stats}
+
+
+def _diff(request: Request) -> Iterator[Event]:
+    import bitnet_engine as engine
+    from bitnet_engine.diffing import ModelDiff, diff_steps
+
+    yield (start := _start(request))
+    for step in diff_steps(request["reference"], request["candidate"]):
+        if isinstance(step, ModelDiff):
+            yield {"event": "report", "report": {**step.to_json(), "stamp": engine.stamp(id=start["id"])}}
+        else:
+            yield _tensor_event("compare", *step)
+
+
+def _convert(request: Request) -> Iterator[Event]:
+    import bitnet_engine as engine
+    from bitnet_engine.conversion import Conversion, convert_steps
+
+    kind = engine.QuantType(request["type"])
+    yield (start := _start(request))
+    for step in convert_steps(request["path"], request["target"], kind, allow_lossy=request["allow_lossy"]):
+        if isinstance(step, Conversion):
+            yield {"event": "report", "report": {**step.to_json(), "stamp": engine.stamp(id=start["id"])}}
+        else:
+            yield _tensor_event(*step)
+
+
+def _tensor_event(work: str, name: str, index: int, count: int) -> Event:
+    return {"event": "tensor", "work": work, "name": name, "index": index, "count": count}
 
 
 def _config(path: str) -> "Config":

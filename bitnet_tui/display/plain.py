@@ -168,6 +168,8 @@ class Narrator:
             self._progress()
         elif kind == "text":
             self.close()
+        elif kind == "tensor":
+            self._tensor(event)
 
     def close(self) -> None:
         """Clear the progress line."""
@@ -184,6 +186,12 @@ class Narrator:
         with suppress(OSError):
             self._stream.write(text)
             self._stream.flush()
+
+    def _tensor(self, event: Event) -> None:
+        now = time.monotonic()
+        if self._redraws and now - self._drawn >= REDRAW_SECONDS:
+            self._drawn = now
+            self._say(f"{event['work']} {event['index']}/{event['count']} {safe(event['name'])}")
 
     def _progress(self) -> None:
         now = time.monotonic()

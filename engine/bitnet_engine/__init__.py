@@ -28,7 +28,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from bitnet_engine.config import Config
-    from bitnet_engine.conversion import convert
+    from bitnet_engine.conversion import Conversion, convert
+    from bitnet_engine.diffing import ModelDiff, diff
     from bitnet_engine.errors import BitnetError, CorpusError, FormatError, SettingError, StorageError, UnsupportedError
     from bitnet_engine.formats import Checkpoint, I2SLayout, QuantType, open_checkpoint
     from bitnet_engine.i2s_detection import detect_i2s_layout
@@ -43,7 +44,8 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "config": ("Config",),
-    "conversion": ("convert",),
+    "conversion": ("Conversion", "convert"),
+    "diffing": ("ModelDiff", "diff"),
     "errors": ("BitnetError", "CorpusError", "FormatError", "SettingError", "StorageError", "UnsupportedError"),
     "formats": ("Checkpoint", "I2SLayout", "QuantType", "open_checkpoint"),
     "i2s_detection": ("detect_i2s_layout",),
@@ -60,7 +62,10 @@ _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [  # noqa: RUF022 - kept in the order of _HOMES, which a test compares
     "Config",
+    "Conversion",
     "convert",
+    "ModelDiff",
+    "diff",
     "BitnetError",
     "CorpusError",
     "FormatError",

@@ -15,13 +15,12 @@ import numpy as np
 
 from bitnet_engine.config import Config
 from bitnet_engine.errors import FormatError, UnsupportedError
-from bitnet_engine.formats import Checkpoint, QuantType, open_checkpoint
+from bitnet_engine.formats import Checkpoint, open_checkpoint
+from bitnet_engine.masters import ternarise
 from bitnet_engine.model import Layers, Model, Weights
 from bitnet_engine.naming import tensor_name
-from bitnet_engine.packing import PackedTernary, absmean
+from bitnet_engine.packing import PackedTernary
 from bitnet_engine.tokenizer import load_tokenizer
-
-ROUNDING = {QuantType.BF16: np.dtype(jnp.bfloat16), QuantType.F16: np.dtype(np.float16)}
 
 
 def load(path: str | os.PathLike[str]) -> Model:
@@ -110,26 +109,13 @@ class _Reader:
     def _matrix(self, part: str, shape: tuple[int, int], layer: int) -> PackedTernary:
         name = self._checked(part, shape, layer)
         if not self.checkpoint.is_ternary(name):
-            return PackedTernary.from_trits(*self._ternarise(name))
+            return PackedTernary.from_trits(*ternarise(self._finite(name), self.checkpoint.tensors[name].type))
         trits = self.checkpoint.read_ternary(name)
         if (scale := trits.uniform_scale()) is None:
             raise UnsupportedError(
                 f"{self.checkpoint.path}: tensor '{name}' has several scales; this engine runs one scale a matrix."
             )
         return PackedTernary.from_trits(trits.values, scale)
-
-    def _ternarise(self, name: str) -> tuple[np.ndarray, float]:
-        """Trits and scale of a float matrix: a master by absmean, a ternary one stored as floats as it is."""
-        values = self._finite(name)
-        largest = float(np.abs(values).max(initial=0))
-        small = np.abs(values) <= 1e-6 * largest
-        if largest and np.all(small | (np.abs(values) == largest)):
-            # A second absmean would shrink the scale to its share of non-zeros (microsoft/BitNet 3b04140).
-            return np.where(small, 0, np.sign(values)).astype(np.int8), largest
-        trits, scale = absmean(values)
-        # Transformers casts trits · scale back to the master's own type, and so rounds the scale.
-        rounding = ROUNDING.get(self.checkpoint.tensors[name].type, np.dtype(np.float32))
-        return trits, float(np.asarray(scale).astype(rounding))
 
     def _checked(self, part: str, shape: tuple[int, ...], layer: int | None) -> str:
         name = tensor_name(self.checkpoint, part, layer)

@@ -81,15 +81,3 @@ def bitlinear(x: Float[Array, "seq features"], w: PackedTernary) -> Float[Array,
     """
     q, scale = quantize_activations(x)
     return ternary_matmul(q, w).astype(jnp.float32) / scale[:, None] * w.scale
-
-
-def absmean(weights: np.ndarray) -> tuple[np.ndarray, float]:
-    """Ternarise a float32 master matrix [out, in]: returns int8 trits and the multiply scale.
-
-    trits = clip(round_half_even(W / mean|W|), −1, 1), the mean over the whole matrix and not under 1e-5;
-    source: transformers' integrations/bitnet.py, WeightQuant. The reciprocal is taken first, as there.
-    """
-    mean = np.float32(max(np.mean(np.abs(weights), dtype=np.float64), ABSMAX_FLOOR))
-    inverse = np.float32(1.0) / mean
-    trits = np.clip(np.rint(weights * inverse), -1, 1).astype(np.int8)
-    return trits, float(np.float32(1.0) / inverse)

@@ -82,14 +82,12 @@ def generate(model: Model, tokens: Sequence[int], max_new: int, sampler: Sampler
 
 def stream_text(tokenizer: Tokenizer, tokens: Iterable[int]) -> Iterator[str]:
     """Yield the text of `tokens` piece by piece, holding back a character until its last byte is there."""
-    before: list[int] = []
     pending: list[int] = []
     for token in tokens:
         pending.append(token)
-        # Some tokenizers drop the space of a first token: each piece is read behind the one before it.
-        text = tokenizer.decode(before + pending)[len(tokenizer.decode(before)) :]
+        text = tokenizer.continuation(pending)
         if not text.endswith("\ufffd"):
             yield text
-            before, pending = pending, []
+            pending.clear()
     if pending:
-        yield tokenizer.decode(before + pending)[len(tokenizer.decode(before)) :]
+        yield tokenizer.continuation(pending)

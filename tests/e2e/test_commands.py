@@ -123,6 +123,12 @@ def test_info_prints_the_same_to_a_pipe_twice(i2_s):
         (("tokenize", "{i2_s}"), 2, "--file"),
         (("tokenize", "{i2_s}", "--file", "no/such/text"), 3, "no/such/text"),
         (("generate", "{i2_s}", "x", "-n", "1000"), 2, "256 positions"),
+        (("diff", "{i2_s}"), 2, "CANDIDATE"),
+        (("diff", "{i2_s}", "nothing"), 3, "nothing: no such file"),
+        (("convert", "{i2_s}", "x.gguf"), 2, "--type"),
+        (("convert", "{i2_s}", "x.gguf", "--type", "Q4_0"), 2, "HF_PACKED"),
+        (("convert", "nothing", "x.gguf", "--type", "I2_S"), 3, "nothing: no such file"),
+        (("convert", "{i2_s}", "no/such/x.gguf", "--type", "I2_S"), 4, "cannot write here"),
         (("inof", "{i2_s}"), 2, "Did you mean 'info'?"),
         (("a", "b", "c"), 2, "3 paths"),
         (("{i2_s}",), 2, "needs a terminal"),
@@ -241,3 +247,34 @@ def test_sigterm_leaves_no_half_written_artifact(packed, i2_s, tmp_path):
     process.communicate()
     assert process.returncode == 128 + signal.SIGTERM
     assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_convert_and_diff_close_the_circle(packed, i2_s, tmp_path):
+    """Red when a converted file differs, sameness is not exit 0, or stdout holds narration."""
+    done = run("convert", i2_s, tmp_path / "hf", "--type", "hf_packed", "--json")
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert (report["type"], report["tensors"], report["losses"]) == ("HF_PACKED", 68, [])
+    same = run("diff", packed, tmp_path / "hf", "--export", tmp_path / "out")
+    assert same.returncode == 0, same.stderr
+    assert same.stdout.splitlines()[-1] == "IDENTICAL"
+    assert len(same.stdout.splitlines()) == 9
+    assert json.loads((tmp_path / "out" / "diff.json").read_bytes())["identical"] is True
+    assert same.stderr == ""
+
+
+def test_a_difference_is_exit_1_and_named(packed, i2_s, tmp_path):
+    """Red when two files that differ in one setting and one number pass, or the number is not shown."""
+    for file in packed.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    config = json.loads((tmp_path / "config.json").read_bytes())
+    (tmp_path / "config.json").write_text(json.dumps({**config, "hidden_act": "silu"}))
+    data = bytearray((tmp_path / "model.safetensors").read_bytes())
+    data[-1] ^= 1 if data[-1] & 3 != 2 else 2
+    (tmp_path / "model.safetensors").write_bytes(data)
+    done = run("diff", i2_s, tmp_path)
+    assert done.returncode == 1, done.stderr
+    assert "activation: 'relu2' against 'silu'" in done.stdout
+    assert "blk.5.attn_v.weight (I2_S against HF_PACKED): 1 of 32,768 trits differ, first in rows 31;" in done.stdout
+    assert done.stdout.splitlines()[-1] == "DIFFERENT"
+    assert json.loads(run("diff", i2_s, tmp_path, "--json").stdout)["identical"] is False

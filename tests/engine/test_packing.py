@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from bitnet_engine.packing import PackedTernary, absmean, bitlinear, quantize_activations, ternary_matmul
+from bitnet_engine.masters import absmean
+from bitnet_engine.packing import PackedTernary, bitlinear, quantize_activations, ternary_matmul
 
 
 @settings(max_examples=50, deadline=None)

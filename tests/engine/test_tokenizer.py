@@ -87,7 +87,8 @@ def test_each_pre_splits_as_llama_cpp_does(tmp_path, pre, text, pieces):
     ("changes", "kind", "message"),
     [
         ({"model": None}, engine.FormatError, "carries no tokenizer"),
-        ({"model": "llama"}, engine.UnsupportedError, "'llama'"),
+        ({"model": "bert"}, engine.UnsupportedError, "'bert'"),
+        ({"model": "llama"}, engine.FormatError, "no 'tokenizer.ggml.scores'"),
         ({"pre": "falcon_e"}, engine.UnsupportedError, "'falcon_e'"),
         ({"tokens": None}, engine.FormatError, "no 'tokenizer.ggml.tokens'"),
         ({"merges": ["ab"]}, engine.FormatError, "two pieces"),

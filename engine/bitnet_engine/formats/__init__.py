@@ -13,6 +13,7 @@
     ggml_types.py    type ids and sizes      gguf_writer.py   GGUF out
     cursor.py        positional reads        types.py         the nouns
     byte_order.py    big-endian tensors      lookup_tables.py  TL1 and TL2 by their kernel config
+    floats.py        floats in and rounded   safetensors_writer.py  SafeTensors out
 
 Nothing here knows an architecture or a tokenizer.
 """

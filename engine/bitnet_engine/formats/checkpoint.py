@@ -10,7 +10,7 @@ Opening reads headers and no tensor. Knows bytes, types and names; no architectu
 import hashlib
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
@@ -127,6 +127,15 @@ class Checkpoint:
         info = self.info(name)
         return self._sources[info.file].read(info.offset, info.nbytes)
 
+    def pieces(self, name: str) -> Iterator[bytes]:
+        """Yield the bytes of tensor `name` in little-endian order, a megabyte at a time; raises as `read_bytes`."""
+        info = self.info(name)
+        if self.byte_order != "little":
+            yield self._little(name)  # what repeats in it need not end at a megabyte
+            return
+        for start in range(0, info.nbytes, _HASH_CHUNK):
+            yield self._sources[info.file].read(info.offset + start, min(_HASH_CHUNK, info.nbytes - start))
+
     def read_dense(self, name: str) -> np.ndarray:
         """Return tensor `name` as float32 of its logical shape; a ternary one as trits times scale.
 
@@ -138,6 +147,20 @@ class Checkpoint:
         if self.is_ternary(name):
             return self.read_ternary(name).dense()
         return dense.decode(self.info(name), self._little(name))
+
+    def read_rows(self, name: str, start: int, stop: int) -> np.ndarray:
+        """Return rows `start` to `stop` of a tensor of floats or ggml blocks, float32; other rows stay on disk.
+
+        A row is all that one index of the first axis holds.
+
+        Raises:
+            FormatError, UnsupportedError, StorageError: as `read_dense`.
+        """
+        info = self.info(name)
+        row = info.nbytes // info.shape[0]
+        part = replace(info, shape=(stop - start, *info.shape[1:]))
+        data = self._sources[info.file].read(info.offset + start * row, (stop - start) * row)
+        return dense.decode(part, data if self.byte_order == "little" else to_little(part, data))
 
     def read_ternary(self, name: str) -> Trits:
         """Return tensor `name` as int8 `[out, in]` in {-1, 0, 1} and its scale.

@@ -9,7 +9,7 @@ docs/formats.md §2.1. Knows no architecture: names, shapes and types are the ca
 """
 
 import struct
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -51,12 +51,12 @@ class Array:
 
 @dataclass(frozen=True, slots=True)
 class OutTensor:
-    """A tensor to write: shape in torch order, and its bytes on request: one at a time is in memory."""
+    """A tensor to write: shape in torch order, and its bytes on request, whole or in pieces: no other is in memory."""
 
     name: str
     type: QuantType
     shape: tuple[int, ...]
-    data: Callable[[], bytes]
+    data: Callable[[], bytes | Iterator[bytes]]
 
 
 def write_gguf(path: Path, metadata: Mapping[str, Any], tensors: Iterable[OutTensor]) -> None:
@@ -71,6 +71,12 @@ def write_gguf(path: Path, metadata: Mapping[str, Any], tensors: Iterable[OutTen
             its shape's.
         StorageError: the file cannot be written; an older one is unchanged.
     """
+    for _ in writing_gguf(path, metadata, tensors):
+        pass
+
+
+def writing_gguf(path: Path, metadata: Mapping[str, Any], tensors: Iterable[OutTensor]) -> Iterator[OutTensor]:
+    """Write as `write_gguf` does, yielding each tensor once it is written; left early, no file appears."""
     tensors = list(tensors)
     alignment = _alignment(metadata)
     sizes = [_size(tensor) for tensor in tensors]
@@ -79,6 +85,7 @@ def write_gguf(path: Path, metadata: Mapping[str, Any], tensors: Iterable[OutTen
         _write_padded(stream, header, alignment)
         for tensor, size in zip(tensors, sizes, strict=True):
             _write_tensor(stream, tensor, size, alignment)
+            yield tensor
 
 
 def _header(metadata: Mapping[str, Any], tensors: list[OutTensor], sizes: list[int], alignment: int) -> bytes:
@@ -162,10 +169,13 @@ def _padded(size: int, alignment: int) -> int:
 
 def _write_tensor(stream: BinaryIO, tensor: OutTensor, size: int, alignment: int) -> None:
     # A function of its own, so that a tensor's bytes are gone before the next one's are asked for.
-    data = tensor.data()
-    if len(data) != size:
-        raise ValueError(f"tensor {quoted(tensor.name)}: {len(data)} bytes given, its shape takes {size}")
-    _write_padded(stream, data, alignment)
+    data, written = tensor.data(), 0
+    for piece in [data] if isinstance(data, bytes) else data:
+        stream.write(piece)
+        written += len(piece)
+    if written != size:
+        raise ValueError(f"tensor {quoted(tensor.name)}: {written} bytes given, its shape takes {size}")
+    stream.write(bytes(_padded(size, alignment) - size))
 
 
 def _write_padded(stream: BinaryIO, data: bytes, alignment: int) -> None:

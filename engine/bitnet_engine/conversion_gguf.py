@@ -1,0 +1,102 @@
+"""A model as a GGUF file: its metadata, and its tensors in I2_S, TQ1_0 or TQ2_0.
+
+    for tensor in writing_gguf(path, metadata(source, quant_type), tensors(source, quant_type)):
+        ...
+
+From another GGUF all metadata and every float tensor is carried as it is stored; from a Hugging Face folder vectors
+become F32, embedding and head F16. File and type numbers: docs/formats.md §2.3.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from bitnet_engine.conversion_source import Source, is_projection
+from bitnet_engine.errors import UnsupportedError
+from bitnet_engine.formats import OutTensor, QuantType, Scalar
+from bitnet_engine.formats.floats import WIDTHS
+from bitnet_engine.formats.ternary import pack_i2_s, pack_tq1_0, pack_tq2_0
+from bitnet_engine.tokenizer_writing import gguf_keys
+
+# The architecture says which activation the graph applies; no key does.
+ARCHITECTURES = {"relu2": "bitnet-b1.58", "silu": "bitnet"}
+PACKERS: dict[QuantType, Callable[[np.ndarray, float], bytes]] = {
+    QuantType.I2_S: pack_i2_s,
+    QuantType.TQ1_0: pack_tq1_0,
+    QuantType.TQ2_0: pack_tq2_0,
+}
+SCALE_TYPES = {QuantType.I2_S: QuantType.F32, QuantType.TQ1_0: QuantType.F16, QuantType.TQ2_0: QuantType.F16}
+# general.file_type as the writers of each type number it; no reader should trust it.
+FILE_TYPES = {QuantType.I2_S: 40, QuantType.TQ1_0: 36, QuantType.TQ2_0: 37}
+
+
+def metadata(source: Source, quant_type: QuantType) -> dict[str, Any]:
+    """Return the key-value pairs of the target.
+
+    Raises:
+        UnsupportedError: the source's tokenizer cannot be said in GGUF's keys.
+    """
+    if source.checkpoint.format == "gguf":
+        return _carried(source.checkpoint.metadata) | {"general.file_type": FILE_TYPES[quant_type]}
+    c = source.config
+    architecture = ARCHITECTURES[c.activation]
+    hyperparameters = {
+        "vocab_size": c.vocab,
+        "context_length": c.max_positions,
+        "embedding_length": c.embed,
+        "block_count": c.layers,
+        "feed_forward_length": c.ffn,
+        "rope.dimension_count": c.head_dim,
+        "rope.freq_base": c.rope_theta,
+        "attention.head_count": c.heads,
+        "attention.head_count_kv": c.kv_heads,
+        "attention.key_length": c.head_dim,
+        "attention.value_length": c.head_dim,
+        "attention.layer_norm_rms_epsilon": c.rms_eps,
+    }
+    return {
+        "general.architecture": architecture,
+        **{f"{architecture}.{key}": value for key, value in hyperparameters.items()},
+        "general.file_type": FILE_TYPES[quant_type],
+        "general.quantization_version": 2,
+        **gguf_keys(source.checkpoint),
+    }
+
+
+def _carried(known: Mapping[str, Any]) -> dict[str, Any]:
+    """Return another file's pairs; a number wider than the usual u32 or f32 keeps its width."""
+    wide: dict[str, Any] = {}
+    for key, value in known.items():
+        if type(value) is float and float(np.float32(value)) != value:
+            wide[key] = Scalar("f64", value)
+        elif type(value) is int and not -(2**31) <= value < 2**32:
+            wide[key] = Scalar("u64" if value > 0 else "i64", value)
+    return {**known, **wide}
+
+
+def tensors(source: Source, quant_type: QuantType) -> list[OutTensor]:
+    """Return the target's tensors; their data are read when they are written."""
+    return [_tensor(source, name, quant_type) for name in source.names]
+
+
+def _tensor(source: Source, name: str, quant_type: QuantType) -> OutTensor:
+    shape = source.shape(name)
+    if is_projection(name):
+        return OutTensor(name, quant_type, shape, lambda: _packed(source, name, quant_type))
+    if source.checkpoint.is_ternary(source.stored(name)):
+        raise UnsupportedError(
+            f"{source.checkpoint.path}: tensor '{source.stored(name)}' is {source.type(name)}; an embedding, head or "
+            f"norm made of trits is a converter's mistake (docs/formats.md §5, bug 7): convert from the original."
+        )
+    if source.checkpoint.format == "gguf" and (kind := source.type(name)) in WIDTHS:
+        return OutTensor(name, kind, shape, lambda: source.encoded(name, kind))
+    if source.checkpoint.format == "gguf":
+        # Blocks are not decoded: another encoder would not choose the same bytes again.
+        return OutTensor(name, source.type(name), shape, lambda: source.checkpoint.pieces(source.stored(name)))
+    kind = QuantType.F32 if len(shape) == 1 else QuantType.F16
+    return OutTensor(name, kind, shape, lambda: source.encoded(name, kind))
+
+
+def _packed(source: Source, name: str, quant_type: QuantType) -> bytes:
+    return PACKERS[quant_type](*source.trits(name, SCALE_TYPES[quant_type]))

@@ -1,0 +1,204 @@
+"""The model that is converted: its tensors by the name of their part, and what was lost in writing them.
+
+    source = Source(checkpoint, allow_lossy=False)
+    trits, scale = source.trits("blk.0.attn_q.weight", QuantType.F16)      # the scale as float16 will hold it
+
+Knows what BitNet b1.58 needs and refuses a model with more or less; writes nothing.
+"""
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from bitnet_engine.config import Config
+from bitnet_engine.diffing import weight_names
+from bitnet_engine.errors import FormatError, UnsupportedError
+from bitnet_engine.formats import Checkpoint, QuantType
+from bitnet_engine.formats.floats import WIDTHS, encode, rounded
+from bitnet_engine.formats.ternary import ROW_MULTIPLE
+from bitnet_engine.masters import ternarise
+from bitnet_engine.naming import HF_NAMES
+
+TOP = ("token_embd", "output_norm", "output")
+PROJECTIONS = ("attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down")
+PIECE = 1 << 21
+"""Floats in memory at a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """How far the numbers of one tensor were moved, because the user allowed it."""
+
+    tensor: str
+    """Its canonical name."""
+    what: str
+    max_abs: float
+    max_rel: float
+    """max_abs over the largest magnitude of the tensor."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values."""
+        return asdict(self)
+
+
+class Source:
+    """The weights of a checkpoint that holds a BitNet b1.58 model, by canonical name."""
+
+    def __init__(self, checkpoint: Checkpoint, *, allow_lossy: bool) -> None:
+        """Check that the model has all that the graph needs and nothing else.
+
+        Raises:
+            UnsupportedError: the graph is not converted here, or a tensor has no place in it.
+            FormatError: the metadata is damaged.
+        """
+        self.checkpoint, self.allow_lossy = checkpoint, allow_lossy
+        self.config = Config.from_checkpoint(checkpoint)
+        self.losses: dict[str, Loss] = {}
+        self._stored = weight_names(checkpoint)
+        parts = [part for part in HF_NAMES if part not in TOP]
+        body = [f"blk.{layer}.{part}.weight" for layer in range(self.config.layers) for part in parts]
+        top = [f"{part}.weight" for part in TOP if part != "output" or "output.weight" in self._stored]
+        self.names = [*top, *body]
+        """Canonical names of all weights, in the order of the graph."""
+        if missing := [name for name in self.names if name not in self._stored]:
+            raise UnsupportedError(
+                f"{checkpoint.path}: there is no tensor '{missing[0]}' (by its GGUF name); only BitNet b1.58 models, "
+                f"with sub norms, are converted here."
+            )
+        if extra := sorted(self._stored.keys() - set(self.names)):
+            raise UnsupportedError(
+                f"{checkpoint.path}: tensor '{self._stored[extra[0]]}' has no place in a converted BitNet b1.58 model"
+                + (f" (nor have {len(extra) - 1} others)" if len(extra) > 1 else "")
+                + "; without it the model would be another."
+            )
+
+    def stored(self, name: str) -> str:
+        """Return how the checkpoint spells the weight `name`."""
+        return self._stored[name]
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """Return the logical shape of the weight `name`."""
+        return self.checkpoint.info(self._stored[name]).shape
+
+    def type(self, name: str) -> QuantType:
+        """Return how the source stores the weight `name`."""
+        return self.checkpoint.info(self._stored[name]).type
+
+    def check_rows(self, quant_type: QuantType) -> None:
+        """Refuse a shape that `quant_type` cannot hold, before anything is written.
+
+        Raises:
+            UnsupportedError: naming the tensor and the rule.
+        """
+        axis, multiple = (0, 4) if quant_type is QuantType.HF_PACKED else (1, ROW_MULTIPLE[quant_type])
+        for name in filter(is_projection, self.names):
+            shape = self.shape(name)
+            if len(shape) != 2 or shape[axis] % multiple:
+                raise UnsupportedError(
+                    f"{self.checkpoint.path}: tensor '{self._stored[name]}' is {list(shape)}; {quant_type} needs "
+                    f"{'a number of rows' if axis == 0 else 'rows of a length'} divisible by {multiple}."
+                )
+
+    def trits(self, name: str, scale_type: QuantType = QuantType.F32) -> tuple[np.ndarray, float]:
+        """Return trits and the scale that a target with scales of `scale_type` will hold.
+
+        Raises:
+            UnsupportedError: several scales, a block type that only approximates trits, or a scale that
+                `scale_type` would round while nothing may be lost.
+            FormatError: bad trits, or floats that are not finite.
+        """
+        values, scale = self._trits(name)
+        kept = float(rounded(np.array([scale], np.float32), scale_type)[0])
+        if kept != scale:
+            self._lose(
+                name,
+                f"has the scale {scale:.9g}, which {_SPOKEN[scale_type]} makes {kept:.9g}",
+                abs(kept - scale),
+                abs(scale),
+            )
+        return values, kept
+
+    def _trits(self, name: str) -> tuple[np.ndarray, float]:
+        stored, kind = self._stored[name], self.type(name)
+        if self.checkpoint.is_ternary(stored):
+            trits = self.checkpoint.read_ternary(stored)
+            if (scale := trits.uniform_scale()) is None:
+                raise UnsupportedError(
+                    f"{self.checkpoint.path}: tensor '{stored}' has several scales; targets here hold one a matrix."
+                )
+            return trits.values, scale
+        if kind not in WIDTHS:
+            raise UnsupportedError(
+                f"{self.checkpoint.path}: tensor '{stored}' is {kind}, which has rounded its trits away; convert from "
+                f"the model's float or ternary original."
+            )
+        return ternarise(self._finite(stored, self.checkpoint.read_dense(stored)), kind)
+
+    def floats(self, name: str) -> Iterator[np.ndarray]:
+        """Yield the float tensor `name` in pieces of whole rows, float32."""
+        stored, shape = self._stored[name], self.shape(name)
+        if len(shape) < 2:
+            yield self._finite(stored, self.checkpoint.read_dense(stored))
+            return
+        step = max(1, PIECE // max(1, prod(shape[1:])))
+        for start in range(0, shape[0], step):
+            yield self._finite(stored, self.checkpoint.read_rows(stored, start, min(start + step, shape[0])))
+
+    def encoded(self, name: str, kind: QuantType) -> Iterator[bytes]:
+        """Yield the float tensor `name` in pieces as `kind`.
+
+        Raises:
+            UnsupportedError: `kind` would round it while nothing may be lost, or cannot reach its numbers at all.
+        """
+        farthest = largest = 0.0
+        for values in self.floats(name):
+            kept = rounded(values, kind)
+            if not np.isfinite(kept).all():
+                raise UnsupportedError(
+                    f"{self.checkpoint.path}: tensor '{self._stored[name]}' reaches {np.abs(values).max():.4g}; "
+                    f"{kind} ends before that."
+                )
+            farthest = max(farthest, float(np.abs(kept - values).max(initial=0)))
+            largest = max(largest, float(np.abs(values).max(initial=0)))
+            yield encode(values, kind)
+        if farthest:
+            self._lose(name, f"is not exact in {_SPOKEN[kind]}", farthest, largest)
+
+    def narrowest(self) -> QuantType:
+        """Return the narrowest float type that holds every float tensor and every scale exactly."""
+        left = list(WIDTHS)
+        for name in self.names:
+            pieces = self._scale(name) if is_projection(name) else self.floats(name)
+            for values in pieces:
+                left = [kind for kind in left if np.array_equal(rounded(values, kind), values)]
+        return left[0]
+
+    def _scale(self, name: str) -> Iterator[np.ndarray]:
+        yield np.array([self._trits(name)[1]], np.float32)
+
+    def _finite(self, stored: str, values: np.ndarray) -> np.ndarray:
+        if not np.isfinite(values).all():
+            raise FormatError(
+                f"{self.checkpoint.path}: tensor '{stored}' holds NaN or infinity; fetch or convert the model again."
+            )
+        return values
+
+    def _lose(self, name: str, what: str, farthest: float, largest: float) -> None:
+        relative = farthest / largest if largest else 0.0
+        if not self.allow_lossy:
+            raise UnsupportedError(
+                f"{self.checkpoint.path}: tensor '{self._stored[name]}' {what} (off by {relative:.2g} relative). "
+                f"Choose a type that holds it, or allow the loss with --allow-lossy."
+            )
+        self.losses[name] = Loss(name, what, farthest, relative)
+
+
+_SPOKEN = {QuantType.BF16: "bfloat16", QuantType.F16: "float16", QuantType.F32: "float32"}
+
+
+def is_projection(name: str) -> bool:
+    """Return whether the weight `name` is one of the ternary matrices of a block."""
+    return name.split(".")[-2] in PROJECTIONS

@@ -1,0 +1,200 @@
+"""Two files that should hold one model: tensor by tensor, across formats, in the memory of one matrix.
+
+    result = diff("samples/nano/packed", "model-i2_s.gguf")
+    result.identical, [tensor.name for tensor in result.tensors if not tensor.equal]
+
+Compares what is stored: trits, scales, floats, hyperparameters, vocabulary. Runs no model and starts no jax. Tensors
+are paired by their canonical (GGUF) name, q and k rows of GGUF's `llama` put back into Hugging Face's order.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from bitnet_engine.config import Config
+from bitnet_engine.errors import FormatError, UnsupportedError
+from bitnet_engine.formats import Checkpoint, MetadataArray, QuantType, open_checkpoint
+from bitnet_engine.formats.hf import scale_name
+from bitnet_engine.naming import HF_NAMES, canonical
+from bitnet_engine.tensor_diff import Side, TensorDiff, compare
+from bitnet_engine.tokenizer import load_tokenizer
+
+__all__ = ["ModelDiff", "SettingDiff", "TensorDiff", "TokenizerDiff", "diff", "diff_steps"]
+
+HEAD, EMBEDDING = "output.weight", "token_embd.weight"
+_ORDER = {part: index for index, part in enumerate(HF_NAMES)}
+
+
+@dataclass(frozen=True, slots=True)
+class SettingDiff:
+    """A hyperparameter that the two files state differently; None where a file does not state it."""
+
+    key: str
+    reference: Any
+    candidate: Any
+
+
+@dataclass(frozen=True, slots=True)
+class TokenizerDiff:
+    """Fingerprints of both vocabularies, or why there is none."""
+
+    equal: bool
+    reference: str | None
+    candidate: str | None
+    note: str
+    """What kept a tokenizer from being built; empty where both were."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelDiff:
+    """Everything in which two model files differ, and what was compared."""
+
+    reference: str
+    candidate: str
+    tensors: tuple[TensorDiff, ...]
+    """All that both files hold, in the order of the graph."""
+    only_reference: tuple[str, ...]
+    """Canonical names that the candidate lacks."""
+    only_candidate: tuple[str, ...]
+    settings: tuple[SettingDiff, ...]
+    settings_compared: int
+    tokenizer: TokenizerDiff
+
+    @property
+    def identical(self) -> bool:
+        """Whether nothing differs."""
+        missing = self.only_reference or self.only_candidate
+        return not missing and not self.settings and self.tokenizer.equal and all(t.equal for t in self.tensors)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain lists, dicts, strings and finite numbers; a number that does not exist is None."""
+        result = {name: getattr(self, name) for name in self.__slots__}
+        result["identical"] = self.identical
+        result["tensors"] = [tensor.to_json() for tensor in self.tensors]
+        result["settings"] = [asdict(setting) for setting in self.settings]
+        result["tokenizer"] = asdict(self.tokenizer)
+        return {"schema": "bitnet-tui/diff", "schema_version": 1, **result}
+
+
+def diff(
+    reference: str | os.PathLike[str],
+    candidate: str | os.PathLike[str],
+    progress: Callable[[str, int, int], object] | None = None,
+) -> ModelDiff:
+    """Compare two model files or folders; `progress` gets a tensor's name, its index from 1, and how many there are.
+
+    Raises:
+        FormatError: one is no model, or holds codes or scales that mean nothing.
+        UnsupportedError: a tensor's type is not decoded here.
+        StorageError: one cannot be read, or changes meanwhile.
+    """
+    for step in diff_steps(reference, candidate):
+        if isinstance(step, ModelDiff):
+            return step
+        if progress is not None:
+            progress(*step)
+    raise AssertionError("diff_steps ends with a ModelDiff")
+
+
+def diff_steps(
+    reference: str | os.PathLike[str], candidate: str | os.PathLike[str]
+) -> Iterator[tuple[str, int, int] | ModelDiff]:
+    """Compare as `diff` does, yielding (tensor, index, count) before each tensor, and the result last."""
+    with open_checkpoint(reference) as first, open_checkpoint(candidate) as second:
+        pairs, only_first, only_second = _pairs(first, second)
+        compared: list[TensorDiff] = []
+        for index, (name, first_name, second_name) in enumerate(pairs, 1):
+            yield name, index, len(pairs)
+            compared.append(compare(name, side(first, name, first_name), side(second, name, second_name)))
+        mine, theirs = _settings(first), _settings(second)
+        keys = list(dict.fromkeys([*mine, *theirs]))
+        yield ModelDiff(
+            str(reference),
+            str(candidate),
+            tuple(compared),
+            tuple(only_first),
+            tuple(only_second),
+            tuple(SettingDiff(k, mine.get(k), theirs.get(k)) for k in keys if mine.get(k) != theirs.get(k)),
+            len(keys),
+            _tokenizers(first, second),
+        )
+
+
+def weight_names(checkpoint: Checkpoint) -> dict[str, str]:
+    """Return the checkpoint's own names by canonical name, scales of packed matrices left out."""
+    scales = {scale_name(t.name) for t in checkpoint.tensors.values() if t.type is QuantType.HF_PACKED}
+    return {canonical(name): name for name in checkpoint.tensors if name not in scales}
+
+
+def side(checkpoint: Checkpoint, name: str, stored: str) -> Side:
+    """Return one side of a comparison: tensor `stored` of `checkpoint`, which is `name` by its canonical name."""
+    part = name.split(".")[-2] if name.count(".") else name
+    heads = _heads(checkpoint, "head_count_kv" if part == "attn_k" else "head_count") if part in _ROTATED else None
+    interleaved = checkpoint.metadata.get("general.architecture") == "llama" and part in _ROTATED
+    return Side(checkpoint, stored, heads, interleaved)
+
+
+_ROTATED = ("attn_q", "attn_k")
+
+
+def _heads(checkpoint: Checkpoint, key: str) -> int | None:
+    """Heads of q or k as the metadata states them, None where it does not; a hint for the order of their rows."""
+    metadata = checkpoint.metadata
+    if checkpoint.format == "gguf":
+        prefix = f"{metadata.get('general.architecture')}.attention."
+        value = metadata.get(prefix + key, metadata.get(prefix + "head_count"))
+    else:
+        hf_key = {"head_count": "num_attention_heads", "head_count_kv": "num_key_value_heads"}[key]
+        value = metadata.get(hf_key, metadata.get("num_attention_heads"))
+    return value if isinstance(value, int) and value > 0 else None
+
+
+def _pairs(first: Checkpoint, second: Checkpoint) -> tuple[list[tuple[str, str, str]], list[str], list[str]]:
+    """Return (canonical, first's, second's) names of what both hold, and what only one does."""
+    mine, theirs = weight_names(first), weight_names(second)
+    _tie(first, mine, theirs)
+    _tie(second, theirs, mine)
+    names = sorted(mine.keys() & theirs.keys(), key=_graph_order)
+    only = (
+        sorted(mine.keys() - theirs.keys(), key=_graph_order),
+        sorted(theirs.keys() - mine.keys(), key=_graph_order),
+    )
+    return [(name, mine[name], theirs[name]) for name in names], *only
+
+
+def _tie(checkpoint: Checkpoint, names: dict[str, str], others: dict[str, str]) -> None:
+    """Give a model whose head is its embedding that head, where the other file stores one (ik_llama.cpp #338)."""
+    tied = checkpoint.format == "gguf" or checkpoint.metadata.get("tie_word_embeddings") is True
+    if HEAD in others and HEAD not in names and EMBEDDING in names and tied:
+        names[HEAD] = names[EMBEDDING]
+
+
+def _graph_order(name: str) -> tuple[int, int, str]:
+    """Embedding first, then the layers by number, then the rest."""
+    pieces = name.split(".")
+    if pieces[0] == "blk" and len(pieces) > 2 and pieces[1].isdecimal():
+        return int(pieces[1]), _ORDER.get(pieces[2], len(_ORDER)), name
+    return (-1 if pieces[0] == "token_embd" else 1 << 31), _ORDER.get(pieces[0], len(_ORDER)), name
+
+
+def _settings(checkpoint: Checkpoint) -> dict[str, Any]:
+    """Return the hyperparameters in this engine's words; of a graph it does not run, the file's own numbers."""
+    try:
+        return asdict(Config.from_checkpoint(checkpoint))
+    except UnsupportedError:
+        own = ("tokenizer.", "general.file_type", "general.quantization_version", "general.alignment")
+        kept = {key: value for key, value in checkpoint.metadata.items() if not key.startswith(own)}
+        return {key: value for key, value in kept.items() if not isinstance(value, MetadataArray)}
+
+
+def _tokenizers(first: Checkpoint, second: Checkpoint) -> TokenizerDiff:
+    (mine, why), (theirs, why_not) = _fingerprint(first), _fingerprint(second)
+    return TokenizerDiff(mine == theirs and why == why_not == "", mine, theirs, why or why_not)
+
+
+def _fingerprint(checkpoint: Checkpoint) -> tuple[str | None, str]:
+    try:
+        return load_tokenizer(checkpoint).fingerprint(), ""
+    except (FormatError, UnsupportedError) as error:
+        return None, str(error)
