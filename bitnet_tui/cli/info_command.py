@@ -12,11 +12,12 @@ from bitnet_tui.display.plain import info_lines
 
 @click.command("info")
 @click.argument("model")
+@click.option("--scan", is_flag=True, help="Read the weights too, for the findings that only they show.")
 @json_option
 @export_option
-def command(model: str, as_json: bool, export: Path | None) -> None:
+def command(model: str, scan: bool, as_json: bool, export: Path | None) -> None:
     """Explain MODEL, a .gguf file, a .safetensors file or a model folder, without loading it."""
-    summary: dict[str, Any] = session.inspect(model)
+    summary: dict[str, Any] = session.inspect(model, scan=scan)
     if export is not None:
         export_json(export, "info.json", summary)
     show(summary, info_lines(summary), as_json=as_json)

@@ -30,7 +30,7 @@ def command(ctx: click.Context, paths: tuple[str, ...], as_json: bool, export: P
         return _open_app(paths, None)
     if not paths:
         raise click.UsageError("--export and --json need a model, or a reference and a candidate.")
-    ctx.invoke(info_command.command, model=paths[0], as_json=as_json, export=export)
+    ctx.invoke(info_command.command, model=paths[0], scan=False, as_json=as_json, export=export)
     return 0
 
 

@@ -40,16 +40,19 @@ __all__ = [
 Request = dict[str, Any]
 
 
-def inspect(path: str) -> dict[str, Any]:
-    """Return what the header of the model at `path` says, as JSON-ready values. Raises BitnetError."""
+def inspect(path: str, *, scan: bool = False) -> dict[str, Any]:
+    """Return what the header of the model at `path` says, as JSON-ready values; with `scan` what its weights show too.
+
+    Raises:
+        BitnetError: the model cannot be read.
+    """
     import bitnet_engine as engine
 
-    return {
-        "schema": "bitnet-tui/info",
-        "schema_version": 1,
-        **engine.inspect(path).to_json(),
-        "stamp": engine.stamp(),
-    }
+    summary = {"schema": "bitnet-tui/info", "schema_version": 1, **engine.inspect(path).to_json()}
+    if scan:
+        with engine.open_checkpoint(path) as checkpoint:
+            summary["findings"] += [asdict(finding) for finding in engine.scan_findings(checkpoint)]
+    return {**summary, "scanned": scan, "stamp": engine.stamp()}
 
 
 def tokenize(path: str, text: str, *, bos: bool) -> dict[str, Any]:

@@ -37,7 +37,8 @@ def info_lines(summary: dict[str, Any]) -> list[str]:
     ]
     lines += ["", "tokenizer", *_mapping_lines(summary["tokenizer"] or {"none": "the file carries none"})]
     lines += ["", f"metadata ({len(summary['metadata'])})", *_mapping_lines(summary["metadata"])]
-    lines += ["", f"findings ({len(summary['findings'])})"]
+    where = "header and weights" if summary["scanned"] else "header; --scan reads the weights too"
+    lines += ["", f"findings ({len(summary['findings'])}, {where})"]
     for finding in summary["findings"]:
         lines.append(f"  {finding['severity']}: {safe(finding['subject'])}: {safe(finding['message'])}")
         lines.append(f"    {safe(finding['advice'])}")
