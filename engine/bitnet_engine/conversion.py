@@ -19,7 +19,7 @@ from bitnet_engine.config import Config
 from bitnet_engine.errors import BitnetError, FormatError, StorageError, UnsupportedError
 from bitnet_engine.formats import Array, Checkpoint, OutTensor, QuantType, open_checkpoint, write_gguf
 from bitnet_engine.formats.ternary import pack_i2_s, pack_tq1_0, pack_tq2_0
-from bitnet_engine.loading import HF_NAMES, tensor_name
+from bitnet_engine.naming import HF_NAMES, tensor_name
 from bitnet_engine.tokenizer import CONTROL, LLAMA3, USER_DEFINED, load_tokenizer
 
 ARCHITECTURE = "bitnet-b1.58"

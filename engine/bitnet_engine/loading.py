@@ -3,7 +3,7 @@
     model = load("model-I2_S.gguf")
 
 Tensors are read one at a time and packed at once, so the peak is one matrix over the model's own size. Names
-are GGUF's inside; `HF_NAMES` says what Hugging Face calls them.
+are GGUF's inside; `naming` says what Hugging Face calls them.
 """
 
 import os
@@ -17,27 +17,11 @@ from bitnet_engine.config import Config
 from bitnet_engine.errors import FormatError, UnsupportedError
 from bitnet_engine.formats import Checkpoint, QuantType, open_checkpoint
 from bitnet_engine.model import Layers, Model, Weights
+from bitnet_engine.naming import tensor_name
 from bitnet_engine.packing import PackedTernary, absmean
 from bitnet_engine.tokenizer import load_tokenizer
 
 ROUNDING = {QuantType.BF16: np.dtype(jnp.bfloat16), QuantType.F16: np.dtype(np.float16)}
-
-HF_NAMES = {
-    "token_embd": "model.embed_tokens",
-    "output_norm": "model.norm",
-    "output": "lm_head",
-    "attn_norm": "input_layernorm",
-    "attn_q": "self_attn.q_proj",
-    "attn_k": "self_attn.k_proj",
-    "attn_v": "self_attn.v_proj",
-    "attn_sub_norm": "self_attn.attn_sub_norm",
-    "attn_output": "self_attn.o_proj",
-    "ffn_norm": "post_attention_layernorm",
-    "ffn_gate": "mlp.gate_proj",
-    "ffn_up": "mlp.up_proj",
-    "ffn_sub_norm": "mlp.ffn_sub_norm",
-    "ffn_down": "mlp.down_proj",
-}
 
 
 def load(path: str | os.PathLike[str]) -> Model:
@@ -60,13 +44,6 @@ def load_checkpoint(checkpoint: Checkpoint) -> Model:
     weights = reader.weights()
     reader.refuse_unused()
     return Model(config, weights, tokenizer)
-
-
-def tensor_name(checkpoint: Checkpoint, part: str, layer: int | None = None) -> str:
-    """Return how `checkpoint` spells the weight `part` (a key of HF_NAMES) of `layer`."""
-    if checkpoint.format == "gguf":
-        return f"{part}.weight" if layer is None else f"blk.{layer}.{part}.weight"
-    return f"{HF_NAMES[part]}.weight" if layer is None else f"model.layers.{layer}.{HF_NAMES[part]}.weight"
 
 
 class _Reader:
