@@ -12,6 +12,7 @@ from bitnet_tui.cli.options import (
     export_option,
     json_option,
     max_tokens_option,
+    numerics_option,
     to_json,
 )
 from bitnet_tui.display.plain import eval_lines
@@ -22,13 +23,21 @@ from bitnet_tui.display.plain import eval_lines
 @corpus_option
 @context_option
 @max_tokens_option
+@numerics_option
 @json_option
 @export_option
 def command(
-    model: str, corpus: str | None, context: int | None, max_tokens: int | None, as_json: bool, export: Path | None
+    model: str,
+    corpus: str | None,
+    context: int | None,
+    max_tokens: int | None,
+    numerics: str,
+    as_json: bool,
+    export: Path | None,
 ) -> None:
     """Score a corpus with MODEL: mean nll in nats a token, and perplexity."""
-    request = {"kind": "eval", "path": model, "corpus": corpus, "context": context, "max_tokens": max_tokens}
+    settings = {"corpus": corpus, "context": context, "max_tokens": max_tokens, "numerics": numerics}
+    request = {"kind": "eval", "path": model, **settings}
     report = run_headless(request)
     if export is not None:
         export_json(export, "eval.json", report)

@@ -30,6 +30,13 @@ context_option = click.option(
 max_tokens_option = click.option(
     "--max-tokens", type=click.IntRange(1), metavar="N", help="Stop after this many tokens. Default: the whole corpus."
 )
+numerics_option = click.option(
+    "--numerics",
+    type=click.Choice(session.NUMERICS),
+    default=session.NUMERICS[0],
+    show_default=True,
+    help="How activations are rounded: which engine to compute as (docs/numerics.md).",
+)
 
 
 def to_json(result: dict[str, Any]) -> str:

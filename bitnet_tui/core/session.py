@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from bitnet_engine.errors import BitnetError, CorpusError, FormatError, SettingError, StorageError
 from bitnet_engine.files import atomic_file, write_atomic
+from bitnet_engine.numerics import NAMES as NUMERICS
 from bitnet_tui.core.events import SCHEMA, SCHEMA_VERSION, Event
 from bitnet_tui.core.resources import resource_dir
 from bitnet_tui.core.store import new_id
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from bitnet_engine.model import Model
 
 __all__ = [
+    "NUMERICS",
     "BitnetError",
     "CorpusError",
     "FormatError",
@@ -68,6 +70,7 @@ def run(request: Request) -> Iterator[Event]:
 
     | kind | fields (None where optional) |
     |---|---|
+    | all but stats | numerics=NUMERICS[0]; parity also candidate_numerics=numerics |
     | parity | reference, candidate, corpus=None, profile, context=None, max_tokens=None, export=None |
     | eval | path, corpus=None, context=None, max_tokens=None |
     | generate | path, prompt, max_new, temperature, top_k, top_p, seed |
@@ -121,8 +124,12 @@ def _parity(request: Request) -> Iterator[Event]:
     corpus = parity.load_corpus(_corpus_path(request))
     yield (start := _start(request))
     loaded: list[Any] = []
-    yield from _stage("load reference", lambda: _load(request["reference"]), loaded)
-    yield from _stage("load candidate", lambda: _load(request["candidate"]), loaded)
+    yield from _stage("load reference", lambda: _load(request["reference"], _numerics(request)), loaded)
+    yield from _stage(
+        "load candidate",
+        lambda: _load(request["candidate"], request.get("candidate_numerics") or _numerics(request)),
+        loaded,
+    )
     (reference, reference_sha256), (candidate, candidate_sha256) = loaded
     context = _context(request, reference, candidate)
     stream = parity.stream(
@@ -134,9 +141,9 @@ def _parity(request: Request) -> Iterator[Event]:
         gates=gates,
         context=context,
         max_tokens=request.get("max_tokens"),
-        stamp=engine.stamp(id=start["id"]),
-        reference_description={"path": request["reference"], "sha256": reference_sha256},
-        candidate_description={"path": request["candidate"], "sha256": candidate_sha256},
+        stamp=engine.stamp(id=start["id"], numerics=_together(reference.numerics, candidate.numerics)),
+        reference_description=_described(request["reference"], reference_sha256, reference),
+        candidate_description=_described(request["candidate"], candidate_sha256, candidate),
     )
     for item in stream:
         if isinstance(item, parity.Report):
@@ -162,9 +169,9 @@ def _eval(request: Request) -> Iterator[Event]:
     corpus = parity.load_corpus(_corpus_path(request))
     yield (start := _start(request))
     loaded: list[Any] = []
-    yield from _stage("load model", lambda: _load(request["path"]), loaded)
+    yield from _stage("load model", lambda: _load(request["path"], _numerics(request)), loaded)
     model, sha256 = loaded[0]
-    stamp = engine.stamp(id=start["id"])
+    stamp = engine.stamp(id=start["id"], numerics=model.numerics.value)
     stream = parity.evaluate(
         model,
         model.tokenizer,
@@ -185,7 +192,7 @@ def _generate(request: Request) -> Iterator[Event]:
 
     yield (start := _start(request))
     loaded: list[Any] = []
-    yield from _stage("load model", lambda: _load(request["path"]), loaded)
+    yield from _stage("load model", lambda: _load(request["path"], _numerics(request)), loaded)
     model, sha256 = loaded[0]
     names = ("temperature", "top_k", "top_p", "seed")
     sampler = engine.Sampler(**{name: request[name] for name in names})
@@ -207,7 +214,7 @@ def _generate(request: Request) -> Iterator[Event]:
             "text": "".join(pieces),
             "tokens": tokens,
             "seconds": time.monotonic() - begun,
-            "stamp": engine.stamp(id=start["id"]),
+            "stamp": engine.stamp(id=start["id"], numerics=model.numerics.value),
         },
     }
 
@@ -228,12 +235,24 @@ def _stats(request: Request) -> Iterator[Event]:
             yield {"event": "stats", "tensor": stats.pop("name"), **stats}
 
 
-def _load(path: str) -> "tuple[Model, str]":
+def _numerics(request: Request) -> str:
+    return request.get("numerics") or NUMERICS[0]
+
+
+def _together(reference: str, candidate: str) -> str:
+    return str(reference) if reference == candidate else f"{reference} against {candidate}"
+
+
+def _described(path: str, sha256: str, model: "Model") -> dict[str, str]:
+    return {"path": path, "sha256": sha256, "numerics": model.numerics.value}
+
+
+def _load(path: str, numerics: str) -> "tuple[Model, str]":
     import bitnet_engine as engine
     from bitnet_engine.loading import load_checkpoint
 
     with engine.open_checkpoint(path) as checkpoint:
-        return load_checkpoint(checkpoint), checkpoint.sha256()
+        return load_checkpoint(checkpoint, numerics), checkpoint.sha256()
 
 
 def _corpus_path(request: Request) -> Path:

@@ -9,7 +9,7 @@ import pytest
 
 import bitnet_engine as engine
 from bitnet_engine.packing import BlockTernary, PackedTernary
-from tests.engine import families, reference
+from tests.engine import families, families_gguf, reference
 
 TOKENS = np.random.default_rng(8).integers(0, families.VOCAB, 20).tolist()
 
@@ -74,7 +74,7 @@ def test_ternary_llama_in_gguf_is_the_folder_bit_for_bit(tmp_path, tokenizer_jso
     """Red when q and k rows stay as llama.cpp orders them: position 0 agrees, all others are noise."""
     made = families.make("llama")
     folder = engine.load(families.write_hf(made, tmp_path / "m", tokenizer_json))
-    file = engine.load(families.write_gguf(made, tmp_path / "m.gguf", "llama", kind, tokenizer_json))
+    file = engine.load(families_gguf.write_gguf(made, tmp_path / "m.gguf", "llama", kind, tokenizer_json))
     assert file.config == folder.config
     pairs = zip(jax.tree.leaves(folder.weights), jax.tree.leaves(file.weights), strict=True)
     assert all(np.array_equal(a, b) for a, b in pairs)
@@ -85,9 +85,9 @@ def test_ternary_llama_in_gguf_is_the_folder_bit_for_bit(tmp_path, tokenizer_jso
 def test_dense_gguf_matches_the_specification(tmp_path, tokenizer_json, family, arch, kind):
     """Red when a quantised block is decoded wrongly, or qwen3's rows are permuted like llama's."""
     made = families.make(family)
-    model = engine.load(families.write_gguf(made, tmp_path / "m.gguf", arch, kind, tokenizer_json))
+    model = engine.load(families_gguf.write_gguf(made, tmp_path / "m.gguf", arch, kind, tokenizer_json))
     for name, values in made.plain.floats.items():
-        made.plain.floats[name] = gguf.dequantize(*families.quantized(values, kind))
+        made.plain.floats[name] = gguf.dequantize(*families_gguf.quantized(values, kind))
     assert_computes(model, made.plain)
 
 
@@ -97,7 +97,7 @@ def test_trilm_in_gguf_takes_activations_as_they_are(tmp_path, tokenizer_json):
     for layer in range(families.LAYERS):  # half a row of 256 is no block of TQ2_0
         name = f"blk.{layer}.attn_output"
         made.plain.floats[name] = np.sign(made.plain.floats[name]) / 32
-    model = engine.load(families.write_gguf(made, tmp_path / "m.gguf", "llama", "TQ2_0", tokenizer_json))
+    model = engine.load(families_gguf.write_gguf(made, tmp_path / "m.gguf", "llama", "TQ2_0", tokenizer_json))
     assert not model.config.activation_quant
     assert isinstance(model.weights.layers.attn_output, PackedTernary)
     assert isinstance(model.weights.layers.ffn_down, BlockTernary)
@@ -110,7 +110,7 @@ def test_1bitllm_in_gguf_matches_the_specification(tmp_path, tokenizer_json):
     for name, (trits, _) in made.plain.ternary.items():
         made.plain.ternary[name] = trits, 0.03125
     assert_computes(
-        engine.load(families.write_gguf(made, tmp_path / "m.gguf", "bitnet", "TQ2_0", tokenizer_json)), made.plain
+        engine.load(families_gguf.write_gguf(made, tmp_path / "m.gguf", "bitnet", "TQ2_0", tokenizer_json)), made.plain
     )
 
 
@@ -152,7 +152,7 @@ def test_what_a_llama_may_not_ask_for_is_refused_by_name(tmp_path, tokenizer_jso
 
 def test_rope_frequencies_in_gguf_are_refused(tmp_path, tokenizer_json):
     """Red when a Llama-3.1 file, whose rotary scaling is a tensor, runs as if it had none."""
-    path = families.write_gguf(
+    path = families_gguf.write_gguf(
         families.make("dense"),
         tmp_path / "m.gguf",
         "llama",
@@ -169,13 +169,15 @@ def test_several_scales_in_a_bitnet_matrix_are_refused(tmp_path, tokenizer_json)
     made = families.make("bitnet")
     trits, scale = made.plain.ternary.pop("blk.1.ffn_up")
     made.plain.floats["blk.1.ffn_up"] = trits * np.where(np.arange(families.FFN) < 9, scale, 2 * scale)[:, None]
-    path = families.write_gguf(made, tmp_path / "m.gguf", "bitnet-b1.58", "TQ2_0", tokenizer_json)
+    path = families_gguf.write_gguf(made, tmp_path / "m.gguf", "bitnet-b1.58", "TQ2_0", tokenizer_json)
     with pytest.raises(engine.UnsupportedError, match=r"'blk\.1\.ffn_up\.weight' has several scales"):
         engine.load(path)
 
 
 def test_trits_lost_in_another_quantisation_are_refused(tmp_path, tokenizer_json):
     """Red when absmean makes up trits from Q4_0, which does not hold both signs of one magnitude."""
-    path = families.write_gguf(families.make("bitnet"), tmp_path / "m.gguf", "bitnet-b1.58", "Q4_0", tokenizer_json)
+    path = families_gguf.write_gguf(
+        families.make("bitnet"), tmp_path / "m.gguf", "bitnet-b1.58", "Q4_0", tokenizer_json
+    )
     with pytest.raises(engine.UnsupportedError, match="is Q4_0, which has lost the trits"):
         engine.load(path)
