@@ -12,6 +12,7 @@ from bitnet_tui.cli.options import (
     export_option,
     json_option,
     max_tokens_option,
+    numerics_option,
     show,
 )
 from bitnet_tui.display.plain import eval_lines
@@ -22,6 +23,7 @@ from bitnet_tui.display.plain import eval_lines
 @corpus_option
 @context_option
 @max_tokens_option
+@numerics_option
 @json_option
 @export_option
 def command(
@@ -29,6 +31,7 @@ def command(
     corpus: Path | None,
     context: int | None,
     max_tokens: int | None,
+    numerics: str,
     as_json: bool,
     export: Path | None,
 ) -> None:
@@ -39,6 +42,7 @@ def command(
         "corpus": None if corpus is None else str(corpus),
         "context": context,
         "max_tokens": max_tokens,
+        "numerics": numerics,
     }
     report = run_headless(request)
     if export is not None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from bitnet_tui.cli.headless import run_headless
-from bitnet_tui.cli.options import export_json, export_option, finite, json_option, show, utf8
+from bitnet_tui.cli.options import export_json, export_option, finite, json_option, numerics_option, show, utf8
 from bitnet_tui.cli.streams import emit
 from bitnet_tui.core.events import Event
 from bitnet_tui.core.text import safe
@@ -23,6 +23,7 @@ from bitnet_tui.core.text import safe
 @click.option("--top-k", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="0 keeps all tokens.")
 @click.option("--top-p", type=click.FloatRange(0, 1, min_open=True), callback=finite, default=1.0, show_default=True)
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help="Same seed, same text.")
+@numerics_option
 @json_option
 @export_option
 def command(
@@ -33,6 +34,7 @@ def command(
     top_k: int,
     top_p: float,
     seed: int,
+    numerics: str,
     as_json: bool,
     export: Path | None,
 ) -> None:
@@ -46,6 +48,7 @@ def command(
         "top_k": top_k,
         "top_p": top_p,
         "seed": seed,
+        "numerics": numerics,
     }
     report = run_headless(request, each=_ignore if as_json else _print_text)
     if export is not None:

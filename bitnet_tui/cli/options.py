@@ -61,6 +61,13 @@ max_tokens_option = click.option(
     metavar="N",
     help="Score N tokens, shared over all documents. Default: the whole corpus.",
 )
+numerics_option = click.option(
+    "--numerics",
+    type=click.Choice(session.NUMERICS),
+    default=session.NUMERICS[0],
+    show_default=True,
+    help="How activations are rounded: which engine to compute as (docs/numerics.md).",
+)
 
 
 def show(result: dict[str, Any], lines: list[str], *, as_json: bool) -> None:

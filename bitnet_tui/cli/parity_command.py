@@ -14,6 +14,7 @@ from bitnet_tui.cli.options import (
     json_option,
     make_folder,
     max_tokens_option,
+    numerics_option,
     show,
 )
 from bitnet_tui.core import session
@@ -26,11 +27,16 @@ EXIT_CODES = {"PASS": 0, "FAIL": 1, "INCONCLUSIVE": 5}
 profile_option = click.option(
     "--profile", default="quantized", show_default=True, help="The limits to judge by: lossless, fp32 or quantized."
 )
+candidate_numerics_option = click.option(
+    "--candidate-numerics", type=click.Choice(session.NUMERICS), help="Those of CANDIDATE, where they differ."
+)
 
 
 def parity_options(function: Callable[..., int]) -> Callable[..., int]:
     """Give a command the options of a parity run; all but --json and --export are fields of the request."""
-    for option in (export_option, json_option, max_tokens_option, context_option, profile_option, corpus_option):
+    numerics = (candidate_numerics_option, numerics_option)
+    scope = (max_tokens_option, context_option, profile_option, corpus_option)
+    for option in (export_option, json_option, *numerics, *scope):
         function = option(function)
     return function
 
@@ -50,7 +56,7 @@ def command(reference: str, candidate: str, as_json: bool, export: Path | None, 
 def parity_request(
     reference: str, candidate: str, export: Path | None, corpus: Path | None, **settings: Any
 ) -> dict[str, Any]:
-    """Return the request that `core.session.run` takes; `settings` are profile, context and max_tokens."""
+    """Return the request that `core.session.run` takes; `settings` are the other options."""
     paths = {"export": export, "corpus": corpus}
     named = {name: None if path is None else str(path) for name, path in paths.items()}
     return {"kind": "parity", "reference": reference, "candidate": candidate, **named, **settings}

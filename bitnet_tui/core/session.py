@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from bitnet_engine.errors import BitnetError, CorpusError, FormatError, SettingError, StorageError
 from bitnet_engine.files import atomic_file, write_atomic
+from bitnet_engine.numerics import NAMES as NUMERICS
 from bitnet_tui.core.events import SCHEMA, SCHEMA_VERSION, Event
 from bitnet_tui.core.resources import resource_dir
 from bitnet_tui.core.store import new_id
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from bitnet_engine.model import Model
 
 __all__ = [
+    "NUMERICS",
     "BitnetError",
     "CorpusError",
     "FormatError",
@@ -78,6 +80,7 @@ def run(request: Request) -> Iterator[Event]:
 
     | kind | fields (None where optional) |
     |---|---|
+    | all but stats | numerics=NUMERICS[0]; parity also candidate_numerics=numerics |
     | parity | reference, candidate, corpus=None, profile, context=None, max_tokens=None, export=None |
     | eval | path, corpus=None, context=None, max_tokens=None |
     | generate | path, prompt, max_new, temperature, top_k, top_p, seed |
@@ -141,8 +144,9 @@ def _parity(request: Request) -> Iterator[Event]:
     for difference in _differences(*configs):
         yield {"event": "warn", "message": f"the files differ: {difference}"}
     loaded: list[Any] = []
-    yield from _stage("load reference", lambda: _load(sides[0]), loaded)
-    yield from _stage("load candidate", lambda: _load(sides[1]), loaded)
+    numerics = [_numerics(request), request.get("candidate_numerics") or _numerics(request)]
+    yield from _stage("load reference", lambda: _load(sides[0], numerics[0]), loaded)
+    yield from _stage("load candidate", lambda: _load(sides[1], numerics[1]), loaded)
     (reference, reference_description), (candidate, candidate_description) = loaded
     stream = parity.stream(
         reference=reference,
@@ -153,7 +157,7 @@ def _parity(request: Request) -> Iterator[Event]:
         gates=gates,
         context=context,
         max_tokens=request.get("max_tokens"),
-        stamp=engine.stamp(id=start["id"]),
+        stamp=engine.stamp(id=start["id"], numerics=_together(reference.numerics, candidate.numerics)),
         reference_description=reference_description,
         candidate_description=candidate_description,
     )
@@ -182,9 +186,9 @@ def _eval(request: Request) -> Iterator[Event]:
     yield (start := _start(request))
     context = _context(request, _config(request["path"]))
     loaded: list[Any] = []
-    yield from _stage("load model", lambda: _load(request["path"]), loaded)
+    yield from _stage("load model", lambda: _load(request["path"], _numerics(request)), loaded)
     model, description = loaded[0]
-    stamp = engine.stamp(id=start["id"])
+    stamp = engine.stamp(id=start["id"], numerics=model.numerics.value)
     stream = parity.evaluate(
         model,
         model.tokenizer,
@@ -204,7 +208,7 @@ def _generate(request: Request) -> Iterator[Event]:
 
     yield (start := _start(request))
     loaded: list[Any] = []
-    yield from _stage("load model", lambda: _load(request["path"]), loaded)
+    yield from _stage("load model", lambda: _load(request["path"], _numerics(request)), loaded)
     model, description = loaded[0]
     names = ("temperature", "top_k", "top_p", "seed")
     sampler = engine.Sampler(**{name: request[name] for name in names})
@@ -226,7 +230,7 @@ def _generate(request: Request) -> Iterator[Event]:
             "text": "".join(pieces),
             "tokens": tokens,
             "seconds": time.monotonic() - begun,
-            "stamp": engine.stamp(id=start["id"]),
+            "stamp": engine.stamp(id=start["id"], numerics=model.numerics.value),
         },
     }
 
@@ -290,16 +294,28 @@ def _differences(reference: "Config", candidate: "Config") -> list[str]:
     return [f"{name} is {first} and {second}" for (name, first), second in sides if first != second]
 
 
-def _load(path: str) -> "tuple[Model, dict[str, Any]]":
+def _numerics(request: Request) -> str:
+    return request.get("numerics") or NUMERICS[0]
+
+
+def _together(reference: str, candidate: str) -> str:
+    return str(reference) if reference == candidate else f"{reference} against {candidate}"
+
+
+def _load(path: str, numerics: str) -> "tuple[Model, dict[str, Any]]":
     """Load a model; return it with what a report says of it."""
     import bitnet_engine as engine
     from bitnet_engine.loading import load_checkpoint
 
     with engine.open_checkpoint(path) as checkpoint:
-        model, sha256 = load_checkpoint(checkpoint), checkpoint.sha256()
-    shown = path.encode("utf-8", "backslashreplace").decode()
-    tokenizer = {"fingerprint": model.tokenizer.fingerprint(), "sha256": model.tokenizer.digest()}
-    return model, {"path": shown, "sha256": sha256, "config": asdict(model.config), "tokenizer": tokenizer}
+        model, sha256 = load_checkpoint(checkpoint, numerics), checkpoint.sha256()
+    return model, {
+        "path": path.encode("utf-8", "backslashreplace").decode(),
+        "sha256": sha256,
+        "config": asdict(model.config),
+        "numerics": model.numerics.value,
+        "tokenizer": {"fingerprint": model.tokenizer.fingerprint(), "sha256": model.tokenizer.digest()},
+    }
 
 
 def _corpus_path(request: Request) -> Path:

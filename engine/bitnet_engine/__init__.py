@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from bitnet_engine.inspection import inspect, tensor_stats
     from bitnet_engine.loading import load
     from bitnet_engine.model import KVCache, Model
+    from bitnet_engine.numerics import Numerics
     from bitnet_engine.packing import PackedTernary
     from bitnet_engine.provenance import stamp
     from bitnet_engine.sampling import Sampler, generate, stream_text
@@ -54,6 +55,7 @@ _HOMES = {
     "inspection": ("inspect", "tensor_stats"),
     "loading": ("load",),
     "model": ("KVCache", "Model"),
+    "numerics": ("Numerics",),
     "packing": ("PackedTernary",),
     "provenance": ("stamp",),
     "tokenizer": ("Tokenizer", "load_tokenizer"),
@@ -86,6 +88,7 @@ __all__ = [  # noqa: RUF022 - kept in the order of _HOMES, which a test compares
     "load",
     "KVCache",
     "Model",
+    "Numerics",
     "PackedTernary",
     "stamp",
     "Tokenizer",

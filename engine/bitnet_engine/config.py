@@ -17,16 +17,53 @@ from bitnet_engine.errors import FormatError, UnsupportedError
 from bitnet_engine.formats import Checkpoint
 
 Activation = Literal["relu2", "silu"]
+LinearClass = Literal["float", "bitlinear", "autobitlinear"]
 
-# What each graph applies to the gate; the architecture name is all a GGUF says about it (llama.cpp's model
-# files and microsoft/BitNet#602: running `bitnet-b1.58` with SiLU is the best-known bug of the field).
-GGUF_ACTIVATION: dict[str, Activation] = {"bitnet": "silu", "bitnet-25": "relu2", "bitnet-b1.58": "relu2"}
-HF_ARCHITECTURE = "BitNetForCausalLM"
+
+@dataclass(frozen=True)
+class Family:
+    """What an architecture's name decides about its graph."""
+
+    activation: Activation | None
+    """What is applied to the gate; None where config.json says it."""
+    sub_norms: bool
+    qk_norm: bool
+    activation_quant: bool | None
+    """None where the architecture is also that of models without it, and the weights tell."""
+
+
+# The architecture name is all a GGUF says about its activation (llama.cpp's model files and microsoft/BitNet#602:
+# running `bitnet-b1.58` with SiLU is the best-known bug of the field).
+GGUF_FAMILIES = {
+    "bitnet": Family("silu", True, False, True),
+    "bitnet-25": Family("relu2", True, False, True),
+    "bitnet-b1.58": Family("relu2", True, False, True),
+    "llama": Family("silu", False, False, None),
+    "qwen3": Family("silu", False, True, False),
+}
+HF_FAMILIES = {
+    "BitNetForCausalLM": Family(None, True, False, True),
+    "BitnetForCausalLM": Family(None, True, False, True),  # 1bitLLM's, with another n
+    "LlamaForCausalLM": Family("silu", False, False, None),
+    "Qwen3ForCausalLM": Family("silu", False, True, False),
+}
+NEUTRAL: dict[str, tuple[Any, ...]] = {
+    **dict.fromkeys(("attention.scale", "embedding_scale", "residual_scale", "logit_scale"), (None, 0, 1)),
+    **dict.fromkeys(("rope.scale_linear", "rope.scaling.factor", "rope.scaling.attn_factor"), (None, 0, 1)),
+    **dict.fromkeys(("attn_logit_softcapping", "final_logit_softcapping"), (None, 0)),
+    "rope.scaling.type": (None, "none", "linear"),
+    "attention.sliding_window": (None, 0),
+    "attention.causal": (None, True),
+    "expert_count": (None, 0),
+}
+"""GGUF's keys that change the computation, and the values with which they don't."""
+ROPE_KEYS = {"rope.dimension_count", "rope.freq_base", "rope.scaling.original_context_length", "rope.scaling.finetuned"}
+PROJECTIONS = ("attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down")
 
 
 @dataclass(frozen=True)
 class Config:
-    """Hyperparameters of a BitNet b1.58 decoder; hashable, so that it can key a compiled program.
+    """Hyperparameters of a decoder of the BitNet or Llama kind; hashable, so that it can key a compiled program.
 
     rms_eps and rope_theta are rounded to float32, the precision they are used in: GGUF stores 1e-5 as
     9.99999975e-06, and the two must not count as different models.
@@ -43,6 +80,19 @@ class Config:
     rope_theta: float
     rms_eps: float
     activation: Activation
+    sub_norms: bool
+    """Norms before attn_output and ffn_down, BitNet's mark."""
+    qk_norm: bool
+    """Norms of each query and key head before they are rotated, Qwen3's mark."""
+    activation_quant: bool
+    """Trained with activations quantised to int8 a row, before every matrix but the head."""
+
+    @property
+    def linear_class(self) -> LinearClass:
+        """Which linear layer of transformers this model's are: Llama graphs come with BitLinear only."""
+        if not self.activation_quant:
+            return "float"
+        return "autobitlinear" if self.sub_norms else "bitlinear"
 
     @classmethod
     def from_checkpoint(cls, checkpoint: Checkpoint) -> "Config":
@@ -71,17 +121,18 @@ class Config:
 
 def _from_gguf(keys: "_Keys", checkpoint: Checkpoint) -> Config:
     architecture = keys.text("general.architecture")
-    if architecture not in GGUF_ACTIVATION:
-        raise _unsupported(checkpoint.path, architecture, GGUF_ACTIVATION)
-    prefix = f"{architecture}."
+    if architecture not in GGUF_FAMILIES:
+        raise _unsupported(checkpoint.path, architecture, GGUF_FAMILIES)
+    family, prefix = GGUF_FAMILIES[architecture], f"{architecture}."
     embed, heads = keys.count(prefix + "embedding_length"), keys.count(prefix + "attention.head_count")
     head_dim = keys.count(prefix + "attention.key_length", embed // heads)
     keys.require(prefix + "rope.dimension_count", (None, head_dim))
-    keys.require(prefix + "rope.scaling.type", (None, "none", "linear"))
-    keys.require(prefix + "rope.scaling.factor", (None, 1, 0))
     keys.require(prefix + "attention.value_length", (None, head_dim))
-    keys.require(prefix + "attention.sliding_window", (None, 0))
-    keys.require(prefix + "expert_count", (None, 0))
+    for key, allowed in NEUTRAL.items():
+        keys.require(prefix + key, allowed)
+    for key in keys.values:
+        if key.startswith(f"{prefix}rope.") and key.removeprefix(prefix) not in ROPE_KEYS | NEUTRAL.keys():
+            keys.require(key, (None,))
     return Config(
         vocab=_embedding_rows(checkpoint, "token_embd.weight"),
         embed=embed,
@@ -93,27 +144,44 @@ def _from_gguf(keys: "_Keys", checkpoint: Checkpoint) -> Config:
         max_positions=keys.count(prefix + "context_length"),
         rope_theta=keys.real(prefix + "rope.freq_base"),
         rms_eps=keys.real(prefix + "attention.layer_norm_rms_epsilon"),
-        activation=GGUF_ACTIVATION[architecture],
+        activation=_known(family.activation),
+        sub_norms=family.sub_norms,
+        qk_norm=family.qk_norm,
+        activation_quant=_ternary_types(checkpoint) if family.activation_quant is None else family.activation_quant,
     )
+
+
+def _known(activation: Activation | None) -> Activation:
+    assert activation is not None  # every row of GGUF_FAMILIES has one
+    return activation
+
+
+def _ternary_types(checkpoint: Checkpoint) -> bool:
+    """Whether any matrix of a block is stored as trits. TriLM's are too: its several scales tell it on loading."""
+    names = (f"blk.0.{part}.weight" for part in PROJECTIONS)
+    return any(name in checkpoint.tensors and checkpoint.is_ternary(name) for name in names)
 
 
 def _from_hf(keys: "_Keys", checkpoint: Checkpoint) -> Config:
     names = keys.values.get("architectures")
     architecture = names[0] if isinstance(names, list) and names else None
-    if architecture != HF_ARCHITECTURE:
-        raise _unsupported(checkpoint.path, architecture, (HF_ARCHITECTURE,))
-    activation = keys.text("hidden_act")
-    if activation not in ("relu2", "silu"):
-        raise UnsupportedError(f"{checkpoint.path}: hidden_act is {activation!r}; this engine computes relu2 and silu.")
-    keys.require("attention_bias", (None, False))
-    keys.require("rope_scaling", (None,))
-    keys.require("sliding_window", (None,))
-    keys.require("partial_rotary_factor", (None, 1.0))
-    quantization = keys.values.get("quantization_config") or {}
-    if quantization.get("use_rms_norm"):
+    if not isinstance(architecture, str) or architecture not in HF_FAMILIES:
+        raise _unsupported(checkpoint.path, architecture, HF_FAMILIES)
+    family, activation = HF_FAMILIES[architecture], keys.text("hidden_act")
+    allowed = (family.activation,) if family.activation else ("relu2", "silu")
+    if activation not in allowed:
         raise UnsupportedError(
-            f"{checkpoint.path}: quantization_config.use_rms_norm is true; norms inside linears are not computed here."
+            f"{checkpoint.path}: hidden_act is {activation!r}; this engine computes {' and '.join(allowed)}."
         )
+    for key in ("attention_bias", "mlp_bias", "use_bias", "use_sliding_window"):
+        keys.require(key, (None, False))
+    if "use_sliding_window" not in keys.values:
+        keys.require("sliding_window", (None,))
+    keys.require("rope_scaling", (None,))
+    keys.require("partial_rotary_factor", (None, 1.0))
+    keys.require("weight_bits", (None, 1))
+    keys.require("input_bits", (None, 8))
+    quantised = _quantization(keys)
     embed, heads = keys.count("hidden_size"), keys.count("num_attention_heads")
     return Config(
         vocab=_embedding_rows(checkpoint, "model.embed_tokens.weight"),
@@ -126,17 +194,36 @@ def _from_hf(keys: "_Keys", checkpoint: Checkpoint) -> Config:
         max_positions=keys.count("max_position_embeddings"),
         rope_theta=_rope_theta(keys),
         rms_eps=keys.real("rms_norm_eps"),
-        activation=activation,
+        activation="relu2" if activation == "relu2" else "silu",
+        sub_norms=family.sub_norms,
+        qk_norm=family.qk_norm,
+        activation_quant=quantised if family.activation_quant is None else family.activation_quant,
     )
+
+
+def _quantization(keys: "_Keys") -> bool:
+    """Whether quantization_config is BitNet's; one that asks for another computation is refused."""
+    nested = keys.nested("quantization_config")
+    nested.require("use_rms_norm", (None, False))
+    nested.require("quant_method", (None, "bitnet"))
+    excluded = nested.values.get("modules_to_not_convert") or []
+    if excluded != ["lm_head"] and excluded != []:
+        raise UnsupportedError(
+            f"{keys.path}: quantization_config.modules_to_not_convert is {excluded!r}; "
+            f"this engine leaves lm_head alone in floats."
+        )
+    return nested.values.get("quant_method") == "bitnet"
 
 
 def _rope_theta(keys: "_Keys") -> float:
     """rope_theta of a config.json: a top-level key, or in `rope_parameters` since transformers 5."""
-    parameters = keys.values.get("rope_parameters")
-    if parameters is None:
+    if keys.values.get("rope_parameters") is None:
         return keys.real("rope_theta")
-    nested = _Keys(keys.path, parameters if isinstance(parameters, Mapping) else {})
-    nested.require("rope_type", (None, "default"))
+    nested = keys.nested("rope_parameters")
+    for key in ("rope_type", "type"):
+        nested.require(key, (None, "default"))
+    for key in ("factor", "partial_rotary_factor"):
+        nested.require(key, (None, 1))
     return nested.real("rope_theta")
 
 
@@ -160,11 +247,19 @@ class _Keys:
 
     path: Path
     values: Mapping[str, Any]
+    prefix: str = ""
 
     def _get(self, key: str) -> Any:
         if (value := self.values.get(key)) is None:
             raise FormatError(f"{self.path}: the metadata has no '{key}', which the model cannot be run without.")
         return value
+
+    def nested(self, key: str) -> "_Keys":
+        """Return the keys inside `key`; none where it is absent or null."""
+        values = self.values.get(key)
+        if values is not None and not isinstance(values, Mapping):
+            raise FormatError(f"{self.path}: metadata '{key}' is {values!r}; an object was expected.")
+        return _Keys(self.path, values or {}, f"{key}.")
 
     def text(self, key: str) -> str:
         value = self._get(key)
@@ -182,7 +277,7 @@ class _Keys:
 
     def real(self, key: str) -> float:
         value = self._get(key)
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < 1e30:
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < np.float32(value) < 1e30:
             raise FormatError(f"{self.path}: metadata '{key}' is {value!r}; a positive number was expected.")
         return float(np.float32(value))
 
@@ -190,6 +285,6 @@ class _Keys:
         value = self.values.get(key)
         if value not in allowed:
             raise UnsupportedError(
-                f"{self.path}: metadata '{key}' is {value!r} and changes the computation; "
+                f"{self.path}: metadata '{self.prefix}{key}' is {value!r} and changes the computation; "
                 f"this engine computes {' or '.join(repr(a) for a in allowed if a is not None) or 'models without it'}."
             )

@@ -63,6 +63,12 @@ class Source:
         top = [f"{part}.weight" for part in TOP if part != "output" or "output.weight" in self._stored]
         self.names = [*top, *body]
         """Canonical names of all weights, in the order of the graph."""
+        tied = checkpoint.format == "gguf" or checkpoint.metadata.get("tie_word_embeddings") is True
+        if not tied and "output.weight" not in self._stored:
+            raise FormatError(
+                f"{checkpoint.path}: config.json does not tie the word embeddings, and there is no lm_head. "
+                f"Converted without it the model would be a tied one."
+            )
         if missing := [name for name in self.names if name not in self._stored]:
             raise UnsupportedError(
                 f"{checkpoint.path}: there is no tensor '{missing[0]}' (by its GGUF name); only BitNet b1.58 models, "

@@ -179,10 +179,10 @@ def _graph_order(name: str) -> tuple[int, int, str]:
 
 
 def _settings(checkpoint: Checkpoint) -> dict[str, Any]:
-    """Return the hyperparameters in this engine's words; of a graph it does not run, the file's own numbers."""
+    """Return the hyperparameters in this engine's words; of a file it cannot run, the file's own numbers."""
     try:
         return asdict(Config.from_checkpoint(checkpoint))
-    except UnsupportedError:
+    except (UnsupportedError, FormatError):
         own = ("tokenizer.", "general.file_type", "general.quantization_version", "general.alignment")
         kept = {key: value for key, value in checkpoint.metadata.items() if not key.startswith(own)}
         return {key: value for key, value in kept.items() if not isinstance(value, MetadataArray)}

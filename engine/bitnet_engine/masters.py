@@ -1,6 +1,7 @@
-"""Float matrices that mean ternary ones: a training master, or trits · scale written out as floats.
+"""Matrices stored as floats: which of them are ternary, and the trits inside.
 
-    trits, scale = ternarise(checkpoint.read_dense(name), checkpoint.info(name).type)
+    ternarise(values, stored)           # a b1.58 master, or trits · scale: always ternary
+    ternary_blocks(values)              # TriLM, whose few scales lie in blocks; None for a matrix of real floats
 
 numpy only: converting and comparing need it as much as loading does. Reads no file.
 """
@@ -11,6 +12,11 @@ from bitnet_engine.formats import QuantType
 from bitnet_engine.formats.floats import rounded
 
 ABSMEAN_FLOOR = 1e-5  # as transformers' WeightQuant clamps it; a matrix of zeros must not divide by zero
+TINY = 1e-6
+"""Magnitudes up to this share of the largest are zeros."""
+MOST_MAGNITUDES = 6
+"""Shards that TriLM's largest model was trained in (docs/formats.md §1.7)."""
+WIDTHS = (256, 128, 64, 32)
 
 
 def ternarise(values: np.ndarray, stored: QuantType) -> tuple[np.ndarray, float]:
@@ -19,7 +25,7 @@ def ternarise(values: np.ndarray, stored: QuantType) -> tuple[np.ndarray, float]
     A master is ternarised by `absmean`; a matrix of one magnitude is ternary already and is taken as it is.
     """
     largest = float(np.abs(values).max(initial=0))
-    small = np.abs(values) <= 1e-6 * largest
+    small = np.abs(values) <= TINY * largest
     if largest and np.all(small | (np.abs(values) == largest)):
         # A second absmean would shrink the scale to its share of non-zeros (microsoft/BitNet 3b04140).
         return np.where(small, 0, np.sign(values)).astype(np.int8), largest
@@ -39,3 +45,30 @@ def absmean(weights: np.ndarray) -> tuple[np.ndarray, float]:
     inverse = np.float32(1.0) / mean
     trits = np.clip(np.rint(weights * inverse), -1, 1).astype(np.int8)
     return trits, float(np.float32(1.0) / inverse)
+
+
+def ternary_blocks(values: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return int8 trits [out, in] and float32 scales, or None where the matrix is not ternary.
+
+    Scales are `()` for one, [out, 1] for one a row, [out, in / width] for blocks of 256 to 32 in a row.
+    """
+    magnitudes = np.abs(values)
+    # One row and one column settle it for nearly every dense matrix without a look at the rest.
+    if max(_distinct(magnitudes[0]), _distinct(magnitudes[:, 0])) > MOST_MAGNITUDES:
+        return None
+    largest = magnitudes.max()
+    small = magnitudes <= TINY * largest
+    trits = np.where(small, 0, np.sign(values)).astype(np.int8)
+    if largest and np.all(small | (magnitudes == largest)):
+        return trits, np.asarray(largest, np.float32)
+    rows, columns = values.shape
+    for width in (columns, *(width for width in WIDTHS if columns % width == 0)):
+        blocks = np.where(small, 0, magnitudes).reshape(rows, -1, width)
+        scale = blocks.max(-1)
+        if np.all((blocks == 0) | (blocks == scale[..., None])):
+            return trits, scale
+    return None
+
+
+def _distinct(magnitudes: np.ndarray) -> int:
+    return len(np.unique(magnitudes[magnitudes > TINY * magnitudes.max(initial=0)]))

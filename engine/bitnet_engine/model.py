@@ -1,4 +1,4 @@
-"""A BitNet b1.58 language model: weights, cache, and the three ways to run it.
+"""A language model of the BitNet or Llama kind: weights, cache, and the three ways to run it.
 
     logits = model.logits(tokens)                            # every position, for scoring
     logits, cache = model.prefill(tokens, max_len=512)       # the last position, and a cache
@@ -18,10 +18,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from bitnet_engine.config import Config
+from bitnet_engine.config import PROJECTIONS, Config
 from bitnet_engine.errors import BitnetError
-from bitnet_engine.layers import activate, attention, rms_norm, rope, rope_tables
-from bitnet_engine.packing import PackedTernary, bitlinear
+from bitnet_engine.layers import Keep, activate, as_is, attention, rms_norm, rope, rope_tables
+from bitnet_engine.linears import linear, to_bfloat16
+from bitnet_engine.numerics import Numerics
+from bitnet_engine.packing import Linear
 from bitnet_engine.tokenizer import Tokenizer
 
 SMALLEST_BUCKET = 32
@@ -32,16 +34,22 @@ class Layers(eqx.Module):
     """The weights of all blocks, stacked along a leading layer axis."""
 
     attn_norm: Float[Array, "layer embed"]
-    attn_q: PackedTernary
-    attn_k: PackedTernary
-    attn_v: PackedTernary
-    attn_sub_norm: Float[Array, "layer heads_x_dim"]
-    attn_output: PackedTernary
+    attn_q: Linear
+    attn_k: Linear
+    attn_v: Linear
+    attn_q_norm: Float[Array, "layer head_dim"] | None
+    attn_k_norm: Float[Array, "layer head_dim"] | None
+    attn_sub_norm: Float[Array, "layer heads_x_dim"] | None
+    attn_output: Linear
     ffn_norm: Float[Array, "layer embed"]
-    ffn_gate: PackedTernary
-    ffn_up: PackedTernary
-    ffn_sub_norm: Float[Array, "layer ffn"]
-    ffn_down: PackedTernary
+    ffn_gate: Linear
+    ffn_up: Linear
+    ffn_sub_norm: Float[Array, "layer ffn"] | None
+    ffn_down: Linear
+
+    def linears(self) -> dict[str, Linear]:
+        """Return the matrices by name."""
+        return {name: getattr(self, name) for name in PROJECTIONS}
 
 
 class Weights(eqx.Module):
@@ -74,6 +82,7 @@ class Model:
     config: Config
     weights: Weights
     tokenizer: Tokenizer
+    numerics: Numerics = Numerics.EXACT_INT8
 
     def logits(self, tokens: Sequence[int]) -> Float[np.ndarray, "seq vocab"]:
         """Return the next-token logits after every prefix of `tokens`, float32.
@@ -82,7 +91,7 @@ class Model:
             BitnetError: no tokens, more than the model has positions for, or an id outside the vocabulary.
         """
         padded = self._padded(tokens, self.config.max_positions)
-        return np.asarray(_score(self.config, self.weights, padded))[: len(tokens)]
+        return np.asarray(_score(self.config, self.numerics, self.weights, padded))[: len(tokens)]
 
     def prefill(self, tokens: Sequence[int], max_len: int) -> tuple[Float[Array, " vocab"], KVCache]:
         """Run a prompt; return the logits after its last token and a cache with room for `max_len` positions.
@@ -91,7 +100,9 @@ class Model:
             BitnetError: as `logits`, or the prompt is longer than `max_len`.
         """
         limit = min(max_len, self.config.max_positions)
-        return _prefill(self.config, limit, self.weights, self._padded(tokens, limit), jnp.int32(len(tokens)))
+        return _prefill(
+            self.config, self.numerics, limit, self.weights, self._padded(tokens, limit), jnp.int32(len(tokens))
+        )
 
     def decode(self, token: int, cache: KVCache) -> tuple[Float[Array, " vocab"], KVCache]:
         """Run one more token. The cache passed in is consumed: its memory becomes the returned one's.
@@ -103,7 +114,7 @@ class Model:
         if int(cache.length) >= cache.k.shape[1]:
             raise BitnetError(f"The cache is full: it was made for {cache.k.shape[1]} positions.")
         self._check_ids(np.asarray([token]))
-        return _decode(self.config, self.weights, jnp.asarray([token], jnp.int32), cache)
+        return _decode(self.config, self.numerics, self.weights, jnp.asarray([token], jnp.int32), cache)
 
     def _padded(self, tokens: Sequence[int], limit: int) -> Int[Array, " bucket"]:
         ids = np.asarray(tokens, np.int64)
@@ -132,70 +143,103 @@ def bucket(length: int, limit: int) -> int:
     return min(size, limit)
 
 
+@dataclass(frozen=True)
+class _Graph:
+    """One model's choices, and the operations as it has them."""
+
+    config: Config
+    numerics: Numerics
+
+    @property
+    def keep(self) -> Keep:
+        """What is done to every result that the numerics do not keep in float32."""
+        return to_bfloat16 if self.numerics is Numerics.HF_BF16 else as_is
+
+    def linear(self, x: Float[Array, "seq features"], w: Linear) -> Float[Array, "seq out"]:
+        return linear(x, w, self.numerics, self.config.linear_class)
+
+    def norm(self, x: Float[Array, "*rows features"], gain: Array | None) -> Float[Array, "*rows features"]:
+        """Return the norm of x; x itself where the graph has no such norm."""
+        return x if gain is None else rms_norm(x, gain, self.config.rms_eps, self.keep)
+
+
 def forward(
-    config: Config, weights: Weights, tokens: Int[Array, " seq"], cache: KVCache
+    config: Config, numerics: Numerics, weights: Weights, tokens: Int[Array, " seq"], cache: KVCache
 ) -> tuple[Float[Array, "seq embed"], KVCache]:
     """Run `tokens` at the positions that follow the cache; return final hidden states and the grown cache."""
+    graph = _Graph(config, numerics)
     positions = cache.length + jnp.arange(tokens.shape[0])
-    tables = rope_tables(positions, config.head_dim, config.rope_theta)
+    tables = rope_tables(positions, config.head_dim, config.rope_theta, graph.keep)
 
     def block(
         hidden: Float[Array, "seq embed"], xs: tuple[Layers, Array, Array]
     ) -> tuple[Float[Array, "seq embed"], tuple[Array, Array]]:
         layer, k_rows, v_rows = xs
-        q, k, v = _qkv(config, layer, hidden, tables)
+        q, k, v = _qkv(graph, layer, hidden, tables)
         k_rows = jax.lax.dynamic_update_slice(k_rows, k, (cache.length, 0, 0))
         v_rows = jax.lax.dynamic_update_slice(v_rows, v, (cache.length, 0, 0))
-        mixed = attention(q, k_rows, v_rows, positions)
-        hidden += bitlinear(rms_norm(mixed, layer.attn_sub_norm, config.rms_eps), layer.attn_output)
-        return hidden + _feed_forward(config, layer, hidden), (k_rows, v_rows)
+        mixed = attention(q, k_rows, v_rows, positions, graph.keep)
+        hidden = graph.keep(hidden + graph.linear(graph.norm(mixed, layer.attn_sub_norm), layer.attn_output))
+        return graph.keep(hidden + _feed_forward(graph, layer, hidden)), (k_rows, v_rows)
 
     hidden, (k, v) = jax.lax.scan(block, weights.token_embd[tokens], (weights.layers, cache.k, cache.v))
     return hidden, KVCache(k, v, cache.length + tokens.shape[0])
 
 
 def _qkv(
-    config: Config, layer: Layers, hidden: Float[Array, "seq embed"], tables: tuple[Array, Array]
+    graph: _Graph, layer: Layers, hidden: Float[Array, "seq embed"], tables: tuple[Array, Array]
 ) -> tuple[Float[Array, "seq heads head_dim"], Rows, Rows]:
-    x = rms_norm(hidden, layer.attn_norm, config.rms_eps)
-    q = bitlinear(x, layer.attn_q).reshape(-1, config.heads, config.head_dim)
-    k = bitlinear(x, layer.attn_k).reshape(-1, config.kv_heads, config.head_dim)
-    v = bitlinear(x, layer.attn_v).reshape(-1, config.kv_heads, config.head_dim)
-    return rope(q, *tables), rope(k, *tables), v
+    c, x = graph.config, graph.norm(hidden, layer.attn_norm)
+    q = graph.linear(x, layer.attn_q).reshape(-1, c.heads, c.head_dim)
+    k = graph.linear(x, layer.attn_k).reshape(-1, c.kv_heads, c.head_dim)
+    v = graph.linear(x, layer.attn_v).reshape(-1, c.kv_heads, c.head_dim)
+    q, k = graph.norm(q, layer.attn_q_norm), graph.norm(k, layer.attn_k_norm)
+    return rope(q, *tables, graph.keep), rope(k, *tables, graph.keep), v
 
 
-def _feed_forward(config: Config, layer: Layers, hidden: Float[Array, "seq embed"]) -> Float[Array, "seq embed"]:
-    x = rms_norm(hidden, layer.ffn_norm, config.rms_eps)
-    gated = activate(bitlinear(x, layer.ffn_gate), config.activation) * bitlinear(x, layer.ffn_up)
-    return bitlinear(rms_norm(gated, layer.ffn_sub_norm, config.rms_eps), layer.ffn_down)
+def _feed_forward(graph: _Graph, layer: Layers, hidden: Float[Array, "seq embed"]) -> Float[Array, "seq embed"]:
+    x = graph.norm(hidden, layer.ffn_norm)
+    gate = activate(graph.linear(x, layer.ffn_gate), graph.config.activation, graph.keep)
+    gated = graph.keep(gate * graph.linear(x, layer.ffn_up))
+    return graph.linear(graph.norm(gated, layer.ffn_sub_norm), layer.ffn_down)
 
 
-def _head(config: Config, weights: Weights, hidden: Float[Array, "seq embed"]) -> Float[Array, "seq vocab"]:
+def _head(
+    config: Config, numerics: Numerics, weights: Weights, hidden: Float[Array, "seq embed"]
+) -> Float[Array, "seq vocab"]:
     # Neither side is quantised in the head. HIGHEST keeps GPUs and TPUs from rounding the operands.
+    graph = _Graph(config, numerics)
     table = weights.token_embd if weights.output is None else weights.output
-    x = rms_norm(hidden, weights.output_norm, config.rms_eps)
-    return jnp.matmul(x, table.T, precision=jax.lax.Precision.HIGHEST)
+    x = graph.norm(hidden, weights.output_norm)
+    return graph.keep(jnp.matmul(x, table.T, precision=jax.lax.Precision.HIGHEST))
 
 
-@partial(jax.jit, static_argnames="config")
-def _score(config: Config, weights: Weights, tokens: Int[Array, " seq"]) -> Float[Array, "seq vocab"]:
-    hidden, _ = forward(config, weights, tokens, KVCache.empty(config, tokens.shape[0]))
-    return _head(config, weights, hidden)
+@partial(jax.jit, static_argnames=("config", "numerics"))
+def _score(
+    config: Config, numerics: Numerics, weights: Weights, tokens: Int[Array, " seq"]
+) -> Float[Array, "seq vocab"]:
+    hidden, _ = forward(config, numerics, weights, tokens, KVCache.empty(config, tokens.shape[0]))
+    return _head(config, numerics, weights, hidden)
 
 
-@partial(jax.jit, static_argnames=("config", "max_len"))
+@partial(jax.jit, static_argnames=("config", "numerics", "max_len"))
 def _prefill(
-    config: Config, max_len: int, weights: Weights, tokens: Int[Array, " seq"], length: Int[Array, ""]
+    config: Config,
+    numerics: Numerics,
+    max_len: int,
+    weights: Weights,
+    tokens: Int[Array, " seq"],
+    length: Int[Array, ""],
 ) -> tuple[Float[Array, " vocab"], KVCache]:
-    hidden, cache = forward(config, weights, tokens, KVCache.empty(config, max_len))
+    hidden, cache = forward(config, numerics, weights, tokens, KVCache.empty(config, max_len))
     last = jax.lax.dynamic_slice_in_dim(hidden, length - 1, 1)
     # Rows behind the prompt hold padding; decode overwrites each before any query can see it.
-    return _head(config, weights, last)[0], KVCache(cache.k, cache.v, length)
+    return _head(config, numerics, weights, last)[0], KVCache(cache.k, cache.v, length)
 
 
-@partial(jax.jit, static_argnames="config", donate_argnames="cache")
+@partial(jax.jit, static_argnames=("config", "numerics"), donate_argnames="cache")
 def _decode(
-    config: Config, weights: Weights, token: Int[Array, " one"], cache: KVCache
+    config: Config, numerics: Numerics, weights: Weights, token: Int[Array, " one"], cache: KVCache
 ) -> tuple[Float[Array, " vocab"], KVCache]:
-    hidden, cache = forward(config, weights, token, cache)
-    return _head(config, weights, hidden)[0], cache
+    hidden, cache = forward(config, numerics, weights, token, cache)
+    return _head(config, numerics, weights, hidden)[0], cache

@@ -26,17 +26,24 @@ HF_NAMES = {
 }
 """GGUF's name of a weight → the one Hugging Face gives it in BitNetForCausalLM."""
 
-_ALIASES = {"self_attn.inner_attn_ln": "attn_sub_norm", "mlp.ffn_layernorm": "ffn_sub_norm"}
-"""What 1bitLLM calls its sub norms."""
+QK_NORMS = {"attn_q_norm": "self_attn.q_norm", "attn_k_norm": "self_attn.k_norm"}
+"""Qwen3's norms of each head: in no ternary graph, so apart from those that every converter goes through."""
 
-_GGUF_NAMES = {name: part for part, name in HF_NAMES.items()} | _ALIASES
+ALIASES = {"attn_sub_norm": "self_attn.inner_attn_ln", "ffn_sub_norm": "mlp.ffn_layernorm"}
+"""What 1bitLLM's checkpoints call the same norms."""
+
+_GGUF_NAMES = {name: part for table in (HF_NAMES, QK_NORMS, ALIASES) for part, name in table.items()}
 
 
 def tensor_name(checkpoint: Checkpoint, part: str, layer: int | None = None) -> str:
-    """Return how `checkpoint` spells the weight `part` (a key of HF_NAMES) of `layer`."""
+    """Return how `checkpoint` spells the weight `part` (a key of HF_NAMES or QK_NORMS) of `layer`."""
     if checkpoint.format == "gguf":
         return f"{part}.weight" if layer is None else f"blk.{layer}.{part}.weight"
-    return f"{HF_NAMES[part]}.weight" if layer is None else f"model.layers.{layer}.{HF_NAMES[part]}.weight"
+    if layer is None:
+        return f"{HF_NAMES[part]}.weight"
+    names = [table[part] for table in (HF_NAMES, ALIASES, QK_NORMS) if part in table]
+    spelled = [f"model.layers.{layer}.{name}.weight" for name in names]
+    return next((name for name in spelled if name in checkpoint.tensors), spelled[0])
 
 
 def canonical(name: str) -> str:

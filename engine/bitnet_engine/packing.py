@@ -1,4 +1,4 @@
-"""Ternary weights in memory: four trits a byte, one scale a matrix, and the exact integer matmul.
+"""Ternary weights in memory, four trits a byte, and the two quantisers.
 
     w = PackedTernary.from_trits(trits, scale)        # trits int8 [out, in] in {-1, 0, 1}
     y = bitlinear(x, w)                               # int8 activations, int32 accumulation, one rescale
@@ -6,6 +6,8 @@
 The layout here serves XLA and is no file format: field f of byte (o, j) is the trit + 1 of row o, column
 f·in/4 + j, so that unpacking one field gives a contiguous slab of columns and needs no shuffle.
 """
+
+from math import lcm
 
 import equinox as eqx
 import jax
@@ -33,8 +35,64 @@ class PackedTernary(eqx.Module):
 
     def to_trits(self) -> np.ndarray:
         """Return the int8 trits [*layer, out, in]."""
-        planes = [(np.asarray(self.codes) >> 2 * field & 3).astype(np.int8) - 1 for field in range(FIELDS)]
-        return np.concatenate(planes, axis=-1)[..., : self.features]
+        return _to_trits(self.codes, self.features)
+
+
+class BlockTernary(eqx.Module):
+    """A ternary matrix with a scale for each of a row's equal blocks, or a stack of them.
+
+    Models trained in parallel shards (TriLM) have a scale a shard, along rows or along columns.
+    """
+
+    codes: UInt8[Array, "*layer out in_packed"]
+    scale: Float[Array, "*layer out blocks"]
+    features: int = eqx.field(static=True)
+
+    @classmethod
+    def from_trits(cls, trits: np.ndarray, scale: np.ndarray) -> "BlockTernary":
+        """Pack int8 trits [out, in] with multiply scales that broadcast to [out, blocks]."""
+        rows = np.broadcast_to(scale, (trits.shape[0], scale.shape[-1] if scale.ndim else 1))
+        return cls(jnp.asarray(pack(trits)), jnp.asarray(rows, jnp.float32), trits.shape[1])
+
+    def to_trits(self) -> np.ndarray:
+        """Return the int8 trits [*layer, out, in]."""
+        return _to_trits(self.codes, self.features)
+
+    def split(self, blocks: int) -> "BlockTernary":
+        """Return the same matrix with every row in `blocks` blocks, a multiple of those it has."""
+        finer = jnp.repeat(self.scale, blocks // self.scale.shape[-1], axis=-1)
+        return BlockTernary(self.codes, finer, self.features)
+
+
+Linear = PackedTernary | BlockTernary | Array
+"""A matrix [*layer, out, in] that `linears.linear` multiplies with: an Array is dense, float32."""
+
+
+def stack(matrices: list[Linear]) -> Linear:
+    """Stack the matrices of all layers, as the least general kind that holds each of them exactly."""
+    if any(isinstance(matrix, jax.Array) for matrix in matrices):
+        return jnp.stack([_dense(matrix) for matrix in matrices])
+    if any(isinstance(matrix, BlockTernary) for matrix in matrices):
+        blocked = [_blocked(matrix) for matrix in matrices]
+        blocks = lcm(*(matrix.scale.shape[-1] for matrix in blocked))
+        matrices = [matrix.split(blocks) for matrix in blocked]
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *matrices)
+
+
+def _blocked(matrix: Linear) -> BlockTernary:
+    assert not isinstance(matrix, jax.Array)
+    if isinstance(matrix, BlockTernary):
+        return matrix
+    rows = jnp.full((matrix.codes.shape[0], 1), matrix.scale)
+    return BlockTernary(matrix.codes, rows, matrix.features)
+
+
+def _dense(matrix: Linear) -> Array:
+    if isinstance(matrix, jax.Array):
+        return matrix
+    blocked = _blocked(matrix)
+    scale = jnp.repeat(blocked.scale, matrix.features // blocked.scale.shape[-1], axis=-1)
+    return jnp.asarray(matrix.to_trits(), jnp.float32) * scale
 
 
 def pack(trits: np.ndarray) -> np.ndarray:
@@ -45,19 +103,33 @@ def pack(trits: np.ndarray) -> np.ndarray:
     return slabs[:, 0] | slabs[:, 1] << 2 | slabs[:, 2] << 4 | slabs[:, 3] << 6
 
 
+def _to_trits(codes: Array, features: int) -> np.ndarray:
+    planes = [(np.asarray(codes) >> 2 * field & 3).astype(np.int8) - 1 for field in range(FIELDS)]
+    return np.concatenate(planes, axis=-1)[..., :features]
+
+
+def unpack(w: PackedTernary | BlockTernary) -> Int[Array, "out features"]:
+    """Return the int8 trits of one matrix, inside a compiled program."""
+    planes = [(w.codes >> 2 * field & 3).astype(jnp.int8) - jnp.int8(1) for field in range(FIELDS)]
+    return jnp.concatenate(planes, axis=-1)[:, : w.features]
+
+
 def quantize_activations(
     x: Float[Array, "seq features"],
 ) -> tuple[Int[Array, "seq features"], Float[Array, " seq"]]:
     """Quantise each row by its absmax to int8: returns q and s with x ≈ q / s.
 
-    Half rounds to even; source: transformers' integrations/bitnet.py, ActQuant.
+    Half rounds to even; source: transformers' integrations/bitnet.py, ActQuant. A row that is not finite has a NaN
+    scale, and its q means nothing.
     """
     scale = ACTIVATION_LEVELS / jnp.maximum(jnp.max(jnp.abs(x), axis=-1), ABSMAX_FLOOR)
+    # XLA's max drops NaN on some shapes, and an int8 has none: an overflow must not come out as a number.
+    scale = jnp.where(jnp.all(jnp.isfinite(x), axis=-1), scale, jnp.nan)
     q = jnp.clip(jnp.round(x * scale[:, None]), -ACTIVATION_LEVELS - 1, ACTIVATION_LEVELS)
     return q.astype(jnp.int8), scale
 
 
-def ternary_matmul(q: Int[Array, "seq features"], w: PackedTernary) -> Int[Array, "seq out"]:
+def ternary_matmul(q: Int[Array, "seq features"], w: PackedTernary | BlockTernary) -> Int[Array, "seq out"]:
     """Return the exact integer sums q · tritsᵀ in int32 (|sum| ≤ 128 · features).
 
     One int8 dot a field. XLA on CPU has no fast path for one row (formats of 1 row run 3 to 14 times
@@ -74,10 +146,11 @@ def ternary_matmul(q: Int[Array, "seq features"], w: PackedTernary) -> Int[Array
 
 
 def bitlinear(x: Float[Array, "seq features"], w: PackedTernary) -> Float[Array, "seq out"]:
-    """Return the b1.58 linear layer of x: (Σ trit · q) / scale_x · scale_w, the sum exact.
+    """Return the b1.58 linear layer of x: (Σ trit · q) / scale_x · scale_w, the sum exact; NaN for a row with one.
 
-    Divided first, multiplied second, as transformers does; one factor scale_w / scale_x rounds differently,
-    and half an ulp can move a code of the next layer.
+    The activations' scale first and the weights' second, as transformers does: one factor scale_w / scale_x rounds
+    differently, and half an ulp can move a code of the next layer. By the reciprocal, because XLA makes that of a
+    division by a broadcast anyway.
     """
     q, scale = quantize_activations(x)
-    return ternary_matmul(q, w).astype(jnp.float32) / scale[:, None] * w.scale
+    return ternary_matmul(q, w).astype(jnp.float32) * (1 / scale)[:, None] * w.scale

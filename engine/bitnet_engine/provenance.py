@@ -1,6 +1,6 @@
 """What a result was made with and on: the block that every artifact carries.
 
-    stamp(seed=0, reference_sha256=…, corpus_sha256=…)
+    stamp(seed=0, numerics=model.numerics, corpus_sha256=…)
 
 Two results may be compared as numbers only if their stamps agree in what matters; the rest is for a reader who
 wonders. Imports neither jax nor anything heavy: versions come from package metadata.
@@ -15,13 +15,12 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-NUMERICS = "exact-int8"
 PACKAGES = ("bitnet-tui", "jax", "jaxlib", "numpy", "scipy", "numba", "tokenizers", "gguf", "safetensors")
 ISA_FLAGS = ("avx2", "fma", "avx_vnni", "avx512f", "avx512_vnni", "amx_int8", "asimd", "asimddp", "i8mm")
 
 
 def stamp(**facts: Any) -> dict[str, Any]:
-    """Return the environment of this process, with `facts` (hashes, seeds, settings) added."""
+    """Return the environment of this process, with `facts` (hashes, seeds, numerics) added."""
     return {**_environment(), "device": _device(), **facts}
 
 
@@ -36,7 +35,6 @@ def _environment() -> dict[str, Any]:
         "threads": _threads(),
         "versions": {name: found for name in PACKAGES if (found := _version(name))},
         "xla_flags": os.environ.get("XLA_FLAGS", ""),
-        "numerics": NUMERICS,
         "git_commit": _git_commit(),
     }
 

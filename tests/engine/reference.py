@@ -1,17 +1,20 @@
-"""The graph of BitNet b1.58 written plainly in numpy float64: the specification that the engine is tested against.
+"""The graphs written plainly in numpy float64: the specification that the engine is tested against.
 
 Shares no code with the engine: own quantiser, own rope by complex numbers, a loop where the engine has a scan.
-Source: transformers' models/bitnet/modeling_bitnet.py and docs/formats.md §4.
+Sources: transformers' models/{bitnet,llama,qwen3}/modeling_*.py and docs/formats.md §4.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 
 @dataclass
 class Plain:
-    """A model as plain arrays, by GGUF's tensor names; a ternary matrix is a pair of trits and scale."""
+    """A model as plain arrays, by GGUF's tensor names; a ternary matrix is a pair of trits and scale.
+
+    A norm that is not in `dense` is not in the graph. Matrices in `floats` take activations as they are.
+    """
 
     dense: dict[str, np.ndarray]
     ternary: dict[str, tuple[np.ndarray, float]]
@@ -21,6 +24,7 @@ class Plain:
     theta: float
     eps: float
     activation: str
+    floats: dict[str, np.ndarray] = field(default_factory=dict)
 
 
 def rms_norm(x, gain, eps):
@@ -53,16 +57,20 @@ def forward(model: Plain, tokens) -> np.ndarray:
 
 
 def _block(model: Plain, layer: int, hidden):
-    def gain(name):
-        return model.dense[f"blk.{layer}.{name}"].astype(np.float64)
+    def norm(name, x):
+        gain = model.dense.get(f"blk.{layer}.{name}")
+        return x if gain is None else rms_norm(x, gain.astype(np.float64), model.eps)
 
     def linear(name, x):
-        return bit_linear(x, *model.ternary[f"blk.{layer}.{name}"])
+        name = f"blk.{layer}.{name}"
+        if name in model.floats:
+            return x @ model.floats[name].astype(np.float64).T
+        return bit_linear(x, *model.ternary[name])
 
-    x = rms_norm(hidden, gain("attn_norm"), model.eps)
+    x = norm("attn_norm", hidden)
     seq, group = len(x), model.heads // model.kv_heads
-    q = rotate(linear("attn_q", x).reshape(seq, model.heads, -1), model.theta)
-    k = rotate(linear("attn_k", x).reshape(seq, model.kv_heads, -1), model.theta)
+    q = rotate(norm("attn_q_norm", linear("attn_q", x).reshape(seq, model.heads, -1)), model.theta)
+    k = rotate(norm("attn_k_norm", linear("attn_k", x).reshape(seq, model.kv_heads, -1)), model.theta)
     v = linear("attn_v", x).reshape(seq, model.kv_heads, -1)
     mixed = np.zeros_like(q)
     for head in range(model.heads):
@@ -70,8 +78,8 @@ def _block(model: Plain, layer: int, hidden):
             score = k[: at + 1, head // group] @ q[at, head] / np.sqrt(q.shape[-1])
             weight = np.exp(score - score.max())
             mixed[at, head] = weight / weight.sum() @ v[: at + 1, head // group]
-    hidden = hidden + linear("attn_output", rms_norm(mixed.reshape(seq, -1), gain("attn_sub_norm"), model.eps))
-    x = rms_norm(hidden, gain("ffn_norm"), model.eps)
+    hidden = hidden + linear("attn_output", norm("attn_sub_norm", mixed.reshape(seq, -1)))
+    x = norm("ffn_norm", hidden)
     gate = linear("ffn_gate", x)
     gate = np.maximum(gate, 0) ** 2 if model.activation == "relu2" else gate / (1 + np.exp(-gate))
-    return hidden + linear("ffn_down", rms_norm(gate * linear("ffn_up", x), gain("ffn_sub_norm"), model.eps))
+    return hidden + linear("ffn_down", norm("ffn_sub_norm", gate * linear("ffn_up", x)))

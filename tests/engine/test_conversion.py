@@ -285,3 +285,22 @@ def test_safetensors_are_the_librarys_bytes(tmp_path):
     out = [OutTensor(n, kinds[v.dtype.name], v.shape, lambda v=v: v.tobytes()) for n, v in arrays.items()]
     assert len(list(writing_safetensors(tmp_path / "ours", out))) == 4
     assert (tmp_path / "ours").read_bytes() == (tmp_path / "theirs").read_bytes()
+
+
+def test_an_untied_model_without_a_head_is_not_converted_to_a_tied_one(tmp_path, packed):
+    """Red when a missing head is filled in by the embedding without a word."""
+    plain = exact(tiny.plain_model(seed=9))
+    source = tiny.write_packed(plain, tmp_path / "a", packed / "tokenizer.json", tie_word_embeddings=False)
+    with pytest.raises(engine.FormatError, match="does not tie the word embeddings"):
+        engine.convert(source, tmp_path / "b.gguf", engine.QuantType.I2_S)
+    assert not (tmp_path / "b.gguf").exists()
+
+
+def test_a_matrix_of_zeros_survives(tmp_path, packed):
+    """Red when blocks without a trit, whose scale ggml writes as 0, count as another matrix."""
+    plain = exact(tiny.plain_model(seed=9))
+    trits, scale = plain.ternary["blk.0.ffn_up"]
+    plain.ternary["blk.0.ffn_up"] = np.zeros_like(trits), scale
+    source = tiny.write_packed(plain, tmp_path / "a", packed / "tokenizer.json")
+    engine.convert(source, tmp_path / "b.gguf", engine.QuantType.I2_S)
+    assert engine.diff(source, tmp_path / "b.gguf").identical

@@ -1,5 +1,6 @@
 """PackedTernary: the layout, the exact integer product, the two quantisers."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -60,3 +61,21 @@ def test_absmean_thresholds_at_half_the_mean():
     trits, scale = absmean(np.array([[2.0, -0.5, 0.5, -1.0]], np.float32))
     assert trits.tolist() == [[1, 0, 0, -1]]
     assert scale == 1.0
+
+
+@pytest.mark.parametrize("rows", [1, 3, 32, 128])
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_row_that_is_not_finite_comes_out_as_nan(rows, bad):
+    """Red when an overflow becomes a number: XLA's max drops NaN from 32 rows on, and int8 has no NaN."""
+    x = np.random.default_rng(0).normal(size=(rows, 256)).astype(np.float32)
+    x[rows // 2, 7] = bad
+    found = np.asarray(jax.jit(bitlinear)(jnp.asarray(x), PackedTernary.from_trits(np.ones((4, 256), np.int8), 1.0)))
+    assert np.isnan(found[rows // 2]).all()
+    assert np.isfinite(np.delete(found, rows // 2, axis=0)).all()
+
+
+def test_the_absmax_floor_is_transformers():
+    """Red when a small row is quantised by another floor: 1e-5, under which codes shrink."""
+    q, scale = quantize_activations(jnp.asarray([[1e-4, -5e-5], [5e-6, 0.0]]))
+    assert np.asarray(q).tolist() == [[127, -64], [64, 0]]
+    assert float(scale[1]) == pytest.approx(127e5)

@@ -100,7 +100,8 @@ def write_packed(model: Plain, folder: Path, tokenizer: Path, **changes) -> Path
     """Write `model` as a packed folder; `changes` overwrite keys of config.json."""
     folder.mkdir(exist_ok=True)
     tensors = {f"{hf_name(name)}.weight": values for name, values in model.dense.items()}
-    divide = changes.get("quantization_config", {}).get("linear_class", "autobitlinear") == "bitlinear"
+    quantization = changes.get("quantization_config", {})
+    divide = isinstance(quantization, dict) and quantization.get("linear_class") == "bitlinear"
     for name, (trits, scale) in model.ternary.items():
         tensors[f"{hf_name(name)}.weight"] = hf_pack(trits)
         tensors[f"{hf_name(name)}.weight_scale"] = np.array([1 / scale if divide else scale], np.float32)

@@ -1,0 +1,123 @@
+"""One linear layer for every kind of matrix and every numerics.
+
+    y = linear(x, w, Numerics.EXACT_INT8, "autobitlinear")        # [seq, in] → [seq, out]
+
+The linear class is the model's: `float` was trained without int8 activations. The numerics decide how the others'
+are rounded. The default is `packing.bitlinear`; the rest is here.
+"""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from bitnet_engine.config import LinearClass
+from bitnet_engine.numerics import Numerics
+from bitnet_engine.packing import (
+    BlockTernary,
+    Linear,
+    PackedTernary,
+    bitlinear,
+    quantize_activations,
+    ternary_matmul,
+    unpack,
+)
+
+Q8K = 256
+"""Activations that share one scale in llama.cpp's Q8_K."""
+
+# Accelerators round float32 operands to bfloat16 or TF32 unless told otherwise.
+_dot = partial(jnp.matmul, precision=jax.lax.Precision.HIGHEST)
+
+
+def to_bfloat16(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """Round float32 to the nearest bfloat16, still as float32.
+
+    Not two casts: XLA may drop a pair of them as excess precision, and does.
+    """
+    return jax.lax.reduce_precision(x, exponent_bits=8, mantissa_bits=7)
+
+
+def linear(
+    x: Float[Array, "seq features"], w: Linear, numerics: Numerics, kind: LinearClass
+) -> Float[Array, "seq out"]:
+    """Return x · wᵀ, activations rounded as `numerics` says."""
+    if numerics is Numerics.LLAMACPP_Q8K and not isinstance(w, jax.Array):
+        return q8k_linear(x, w)
+    if isinstance(w, PackedTernary) and kind != "float":
+        if numerics is Numerics.EXACT_INT8:
+            return bitlinear(x, w)
+        if numerics is Numerics.HF_BF16:
+            return auto_bit_linear(x, w) if kind == "autobitlinear" else bit_linear(x, w)
+    if numerics is Numerics.HF_BF16:
+        return to_bfloat16(_dot(x, to_bfloat16(_weights(w)).T))
+    return float_linear(x, w)
+
+
+def float_linear(x: Float[Array, "seq features"], w: Linear) -> Float[Array, "seq out"]:
+    """Return x · wᵀ in float32."""
+    if isinstance(w, PackedTernary):
+        return _dot(x, unpack(w).astype(jnp.float32).T) * w.scale
+    return _dot(x, _weights(w).T)
+
+
+def _weights(w: Linear) -> Float[Array, "out features"]:
+    if isinstance(w, PackedTernary):
+        return unpack(w) * w.scale
+    if isinstance(w, BlockTernary):
+        return unpack(w) * jnp.repeat(w.scale, w.features // w.scale.shape[-1], axis=-1)
+    return w
+
+
+def quantize_q8k(
+    x: Float[Array, "seq features"],
+) -> tuple[Float[Array, "seq blocks q8k"], Float[Array, "seq blocks"]]:
+    """Quantise blocks of 256 to whole numbers: returns q (as float32, −127 to 127) and d with x ≈ q · d.
+
+    d is −max / 127, max the value of the largest magnitude with its sign; half rounds to even. Source: llama.cpp's
+    ggml-quants.c, quantize_row_q8_K_ref.
+    """
+    blocks = x.reshape(x.shape[0], -1, Q8K)
+    largest = jnp.take_along_axis(blocks, jnp.argmax(jnp.abs(blocks), -1, keepdims=True), -1)
+    inverse = jnp.where(largest == 0, 0, -127.0 / jnp.where(largest == 0, 1, largest))
+    q = jnp.minimum(127, jnp.round(inverse * blocks))
+    return q, jnp.where(inverse == 0, 0, 1 / jnp.where(inverse == 0, 1, inverse))[..., 0]
+
+
+def q8k_linear(x: Float[Array, "seq features"], w: PackedTernary | BlockTernary) -> Float[Array, "seq out"]:
+    """Return x · wᵀ as llama.cpp's dot of TQ2_0 and Q8_K: exact sums in a block, float32 sums of blocks."""
+    q, steps = quantize_q8k(x)
+    count = q.shape[1]
+    # [block, out, 256]: float32 is exact here, |sum| ≤ 127 · 256.
+    trits = unpack(w).astype(jnp.float32).reshape(-1, count, Q8K).swapaxes(0, 1)
+    blocked = w if isinstance(w, BlockTernary) else None
+    scales = jnp.full((trits.shape[1], 1), w.scale) if blocked is None else blocked.scale
+    scales = jnp.repeat(scales, count // scales.shape[-1], axis=-1)
+
+    def add(
+        total: Float[Array, "seq out"], block: tuple[Array, Array, Array, Array]
+    ) -> tuple[Float[Array, "seq out"], None]:
+        rows, step, columns, scale = block
+        return total + _dot(rows, columns.T) * (step[:, None] * scale), None
+
+    start = jnp.zeros((x.shape[0], trits.shape[1]), jnp.float32)
+    return jax.lax.scan(add, start, (q.swapaxes(0, 1), steps.T, trits, scales.T))[0]
+
+
+def auto_bit_linear(x: Float[Array, "seq features"], w: PackedTernary) -> Float[Array, "seq out"]:
+    """Return transformers' AutoBitLinear in bfloat16: only the codes are computed in float32."""
+    q, scale = quantize_activations(x)
+    rounded = to_bfloat16(q.astype(jnp.float32) / scale[:, None])
+    total = to_bfloat16(_dot(rounded, unpack(w).astype(jnp.float32).T))
+    return to_bfloat16(total * to_bfloat16(w.scale))
+
+
+def bit_linear(x: Float[Array, "seq features"], w: PackedTernary) -> Float[Array, "seq out"]:
+    """Return transformers' BitLinear in bfloat16: even the codes of the activations are computed in it."""
+    floor = to_bfloat16(jnp.float32(1e-5))
+    scale = to_bfloat16(127 / jnp.maximum(jnp.max(jnp.abs(x), axis=-1, keepdims=True), floor))
+    q = jnp.clip(jnp.round(to_bfloat16(x * scale)), -128, 127).astype(jnp.int8)
+    total = to_bfloat16(ternary_matmul(q, w).astype(jnp.float32))
+    # The file holds the reciprocal of our scale, in bfloat16: rounding gets it back.
+    return to_bfloat16(total / to_bfloat16(scale * to_bfloat16(1 / w.scale)))
