@@ -19,7 +19,6 @@ from bitnet_engine.packing import (
     Linear,
     PackedTernary,
     bitlinear,
-    quantize_activations,
     ternary_matmul,
     unpack,
 )
@@ -107,8 +106,9 @@ def q8k_linear(x: Float[Array, "seq features"], w: PackedTernary | BlockTernary)
 
 def auto_bit_linear(x: Float[Array, "seq features"], w: PackedTernary) -> Float[Array, "seq out"]:
     """Return transformers' AutoBitLinear in bfloat16: only the codes are computed in float32."""
-    q, scale = quantize_activations(x)
-    rounded = to_bfloat16(q.astype(jnp.float32) / scale[:, None])
+    # torch computes 127 / tensor as its reciprocal, rounded, times 127; so below in bfloat16.
+    scale = 127 * (1 / jnp.maximum(jnp.max(jnp.abs(x), axis=-1, keepdims=True), 1e-5))
+    rounded = to_bfloat16(jnp.clip(jnp.round(x * scale), -128, 127) / scale)
     total = to_bfloat16(_dot(rounded, unpack(w).astype(jnp.float32).T))
     return to_bfloat16(total * to_bfloat16(w.scale))
 
@@ -116,7 +116,8 @@ def auto_bit_linear(x: Float[Array, "seq features"], w: PackedTernary) -> Float[
 def bit_linear(x: Float[Array, "seq features"], w: PackedTernary) -> Float[Array, "seq out"]:
     """Return transformers' BitLinear in bfloat16: even the codes of the activations are computed in it."""
     floor = to_bfloat16(jnp.float32(1e-5))
-    scale = to_bfloat16(127 / jnp.maximum(jnp.max(jnp.abs(x), axis=-1, keepdims=True), floor))
+    largest = jnp.maximum(jnp.max(jnp.abs(x), axis=-1, keepdims=True), floor)
+    scale = to_bfloat16(127 * to_bfloat16(1 / largest))
     q = jnp.clip(jnp.round(to_bfloat16(x * scale)), -128, 127).astype(jnp.int8)
     total = to_bfloat16(ternary_matmul(q, w).astype(jnp.float32))
     # The file holds the reciprocal of our scale, in bfloat16: rounding gets it back.

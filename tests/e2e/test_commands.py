@@ -36,6 +36,16 @@ def test_parity_of_lossless_twins_passes(packed, i2_s, short_corpus, tmp_path):
     assert sum(event["event"] == "token" for event in events) == report["metrics"]["tokens"]
 
 
+def test_numerics_of_both_sides_are_stamped(packed, short_corpus):
+    """Red when an option is not passed on: a result is then stamped as what it was not computed with."""
+    numerics = ("--numerics", "float", "--candidate-numerics", "llamacpp-q8k")
+    done = run("parity", packed, packed, "--corpus", short_corpus, "--max-tokens", "40", "--json", *numerics)
+    report = json.loads(done.stdout)
+    assert report["stamp"]["numerics"] == "float against llamacpp-q8k"
+    assert (report["reference"]["numerics"], report["candidate"]["numerics"]) == ("float", "llamacpp-q8k")
+    assert report["metrics"]["kl"]["max"] > 0
+
+
 def test_another_model_fails_parity(tmp_path, packed, i2_s, short_corpus):
     """Red when a gate cannot fail: here the candidate runs with SiLU (microsoft/BitNet #588)."""
     for file in packed.iterdir():

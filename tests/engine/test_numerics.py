@@ -66,7 +66,7 @@ def test_q8k_of_zeros_is_zero():
 
 def auto_bit_linear(x, trits, scale):
     """transformers' AutoBitLinear of bfloat16 tensors; a GEMM accumulates in float32 and rounds once."""
-    step = np.float32(127) / np.maximum(np.abs(x).max(-1, keepdims=True), np.float32(1e-5))
+    step = np.float32(127) * (np.float32(1) / np.maximum(np.abs(x).max(-1, keepdims=True), np.float32(1e-5)))
     x = (np.clip(np.rint(x * step), -128, 127) / step).astype(BF16)
     total = (x.astype(np.float64) @ trits.T).astype(np.float32).astype(BF16)
     return (total * BF16(scale)).astype(np.float64)
@@ -74,7 +74,8 @@ def auto_bit_linear(x, trits, scale):
 
 def bit_linear(x, trits, weight_scale):
     """transformers' BitLinear of bfloat16 tensors, weight_scale as stored: it divides."""
-    step = BF16(127) / np.maximum(np.abs(x.astype(BF16)).max(-1, keepdims=True), BF16(1e-5))
+    # torch computes 127 / tensor as its reciprocal, rounded, times 127.
+    step = BF16(127) * (BF16(1) / np.maximum(np.abs(x.astype(BF16)).max(-1, keepdims=True), BF16(1e-5)))
     codes = np.clip(np.rint((x.astype(BF16) * step).astype(np.float32)), -128, 127)
     total = (codes.astype(np.float64) @ trits.T).astype(np.float32).astype(BF16)
     return (total / (BF16(weight_scale) * step)).astype(np.float64)
