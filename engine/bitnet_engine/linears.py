@@ -33,7 +33,7 @@ _dot = partial(jnp.matmul, precision=jax.lax.Precision.HIGHEST)
 def to_bfloat16(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
     """Round float32 to the nearest bfloat16, still as float32.
 
-    Not two casts: XLA may drop a pair of them as excess precision, and does.
+    Not two casts: XLA is free to drop such a pair as excess precision.
     """
     return jax.lax.reduce_precision(x, exponent_bits=8, mantissa_bits=7)
 

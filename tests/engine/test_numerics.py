@@ -83,7 +83,7 @@ def bit_linear(x, trits, weight_scale):
 
 @pytest.mark.parametrize("features", [512, 250])
 def test_bf16_linears_match_transformers(features):
-    """Red when a rounding to bfloat16 is dropped, as XLA drops a pair of casts, or one too many is made."""
+    """Red when a rounding to bfloat16 is dropped, as XLA may drop a pair of casts, or one too many is made."""
     x, trits = inputs(5, features=features)
     x = x.astype(BF16).astype(np.float32)
     w = PackedTernary.from_trits(trits, float(BF16(0.0213)))
