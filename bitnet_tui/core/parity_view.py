@@ -97,6 +97,8 @@ class ParityView:
         self.verdict: str | None = None
         self.errors: list[tuple[int, str]] = []
         """Exit code and message of every `error` event."""
+        self.warnings: list[str] = []
+        """What the run says before its numbers: the settings in which the two files differ, say."""
         self._gates: dict[str, Event] = {}
         self._median: tuple[int, float] = (0, float("nan"))
 
@@ -117,6 +119,8 @@ class ParityView:
             self.planned = tokens if isinstance(tokens, int) else None
         elif kind == "gate":
             self._gates[str(event.get("gate"))] = event
+        elif kind == "warn":
+            self.warnings.append(safe(str(event.get("message", "")), 300))
         elif kind == "error":
             code = event.get("exit_code")
             self.errors.append((code if isinstance(code, int) else 6, str(event.get("message", ""))))

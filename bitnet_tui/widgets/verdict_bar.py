@@ -3,7 +3,8 @@
     ✔ tokenizer ids 100 % │ ✔ belief τ-b .965 ≥ .60 │ … │ 3 diverge · same top-1 95.0 %
 
 Breaks between gates, never inside one. A failed tokenizer gate greys what stands to its right. The last line
-says why the first gate that did not pass did not.
+says why the first gate that did not pass did not; a warning of the run, such as a setting in which the files
+differ, stands below.
 """
 
 from rich.cells import cell_len
@@ -22,13 +23,14 @@ class VerdictBar(Widget, can_focus=False):
     """The gates of a run on one to three lines, and a reason."""
 
     DEFAULT_CSS = """
-    VerdictBar { height: auto; max-height: 4; }
+    VerdictBar { height: auto; max-height: 5; }
     """
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self._chunks: list[Content] = []
         self._why: tuple[str, str] | None = None
+        self._warning = ""
 
     def show(self, view: ParityView) -> None:
         """Show the gates of a run as they stand."""
@@ -37,8 +39,10 @@ class VerdictBar(Widget, can_focus=False):
             marked = bool(view.diverging().any())
             chunks.append(Content.styled(counts, "$tau-bad" if marked else "$text-muted"))
         changed = [chunk.markup for chunk in chunks] != [chunk.markup for chunk in self._chunks]
-        if changed or view.why() != self._why:
-            self._chunks, self._why = chunks, view.why()
+        more = f" (and {len(view.warnings) - 1} more)" if len(view.warnings) > 1 else ""
+        warning = f"! {view.warnings[0]}{more}" if view.warnings else ""
+        if changed or view.why() != self._why or warning != self._warning:
+            self._chunks, self._why, self._warning = chunks, view.why(), warning
             self.refresh(layout=True)
 
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:  # noqa: ARG002
@@ -61,6 +65,8 @@ class VerdictBar(Widget, can_focus=False):
             whole, clause = self._why
             fits = cell_len(whole) + 2 <= width
             lines.append(Content.styled(f"  {fit(whole if fits else clause, width - 2)}", "$text-muted"))
+        if self._warning:
+            lines.append(Content.styled(fit(self._warning, width), "bold $warning"))
         return lines
 
 

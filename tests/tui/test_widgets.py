@@ -225,6 +225,18 @@ async def test_the_verdict_breaks_between_gates(made, width, lines):
         assert shown[-1].strip().startswith("probability: about")
 
 
+async def test_a_setting_that_differs_stands_under_the_verdict(made):
+    """A run failed for a line of config.json that both files show, and the screen named no cause."""
+    warning = {"event": "warn", "message": "the files differ: activation is relu2 and silu [/nope]\x1b"}
+    app = Bench(VerdictBar(id="it"))
+    app.CSS = ""
+    async with app.run_test(size=(120, 12)) as pilot:
+        app.it.show(view_of([*made.run(), warning, warning]))
+        await pilot.pause()
+        last = app.it.render().plain.split("\n")[-1]
+        assert last.startswith("! the files differ: activation is relu2 and silu [/nope]␛ (and 1 more)")
+
+
 async def test_rows_fold_and_bars_add_up():
     """A long value ran out of the pane; three bars of a third each did not look alike."""
     app = Bench(RowsView(id="it"))
