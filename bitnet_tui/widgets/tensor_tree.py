@@ -15,7 +15,7 @@ from textual.widgets import Tree
 from textual.widgets.tree import TreeNode
 
 from bitnet_tui.core.inspect_view import Group, InspectView, Shares
-from bitnet_tui.core.text import safe
+from bitnet_tui.core.text import elide, safe
 from bitnet_tui.widgets.cells import fit
 
 _BAR = 8
@@ -56,7 +56,10 @@ class TensorTree(Tree[Part]):
         """Build the tree of `view`, only what holds `needle`; what was selected stays selected."""
         selected = self.cursor_node.data if self.cursor_node else None
         self._view = view
-        self._room = min(_NAME, max((len(view.short_name(name)) for name in view.names()), default=0))
+        longest = max((len(view.short_name(name)) for name in view.names()), default=0)
+        # Type and bar want their place too: 28 cells beside a name, in a pane that is half as wide where there are two.
+        width = self.app.size.width
+        self._room = min(_NAME, longest, max(16, (width if width < 100 else width // 2) - 28))
         self._tensors, self._groups = {}, {}
         self.clear()
         self.root.set_label(Text(safe(view.path.rstrip("/").rsplit("/", 1)[-1], 80) or "file"))
@@ -147,7 +150,8 @@ class TensorTree(Tree[Part]):
 
     def _tensor_label(self, name: str) -> Text:
         assert self._view is not None
-        return Text.assemble(fit(self._view.short_name(name), self._room), (f" {self._view.type_of(name):<6} ", "dim"))
+        shown = elide(self._view.short_name(name), self._room)  # both ends of a name tell tensors apart
+        return Text.assemble(fit(shown, self._room), (f" {self._view.type_of(name):<6} ", "dim"))
 
     def _bar(self, shares: Shares) -> Text:
         colors = self.app.theme_variables

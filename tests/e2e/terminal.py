@@ -1,6 +1,5 @@
 """A real terminal for the real program: a private tmux server, one key at a time, text awaited and never slept for."""
 
-import os
 import shutil
 import subprocess
 import sys
@@ -18,7 +17,7 @@ class Terminal:
     """One tmux window that runs a shell command, then prints its exit status."""
 
     def __init__(self, command: str, folder: Path, columns: int = 120, rows: int = 40, **env: str) -> None:
-        self._tmux = ["tmux", "-L", f"bitnet-tui-{os.getpid()}-{id(self)}", "-f", "/dev/null"]
+        self._tmux = ["tmux", "-S", str(folder / f"tmux-{columns}x{rows}"), "-f", "/dev/null"]
         program = f"{sys.executable} -m bitnet_tui {command}"
         settings = {"TERM": "xterm-256color", "COLORTERM": "truecolor", "BITNET_TUI_RUNS": str(folder), **env}
         exports = " ".join(f"{name}='{value}'" for name, value in settings.items())
