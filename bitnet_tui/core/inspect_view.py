@@ -121,6 +121,10 @@ class InspectView:
         match = _BLOCK.fullmatch(name)
         return safe(match[2] if match else name, 80)
 
+    def label(self, name: str) -> str:
+        """Return a tensor's name as the tree has room for: without its block, and without the half of the block."""
+        return self.short_name(name).removeprefix("self_attn.").removeprefix("mlp.")
+
     def type_of(self, name: str) -> str:
         """Return a tensor's on-disk type."""
         return safe(str(self._tensors[name].get("type", "")), 16)

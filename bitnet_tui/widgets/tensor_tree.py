@@ -56,7 +56,7 @@ class TensorTree(Tree[Part]):
         """Build the tree of `view`, only what holds `needle`; what was selected stays selected."""
         selected = self.cursor_node.data if self.cursor_node else None
         self._view = view
-        longest = max((len(view.short_name(name)) for name in view.names()), default=0)
+        longest = max((len(view.label(name)) for name in view.names()), default=0)
         # Type and bar want their place too: 28 cells beside a name, in a pane that is half as wide where there are two.
         width = self.app.size.width
         self._room = min(_NAME, longest, max(16, (width if width < 100 else width // 2) - 28))
@@ -150,7 +150,7 @@ class TensorTree(Tree[Part]):
 
     def _tensor_label(self, name: str) -> Text:
         assert self._view is not None
-        shown = elide(self._view.short_name(name), self._room)  # both ends of a name tell tensors apart
+        shown = elide(self._view.label(name), self._room)  # both ends of a name tell tensors apart
         return Text.assemble(fit(shown, self._room), (f" {self._view.type_of(name):<6} ", "dim"))
 
     def _bar(self, shares: Shares) -> Text:
