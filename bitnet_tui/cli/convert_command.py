@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from bitnet_tui.cli.headless import run_headless
-from bitnet_tui.cli.options import export_json, export_option, json_option, show
+from bitnet_tui.cli.options import export_json, export_option, json_option, make_folder, nonempty, show
 from bitnet_tui.display.diff import conversion_lines
 
 TYPES = ("I2_S", "TQ1_0", "TQ2_0", "HF_PACKED")
@@ -20,7 +20,7 @@ def _known(_ctx: click.Context, _option: click.Parameter, value: str) -> str:
 
 @click.command("convert")
 @click.argument("source")
-@click.argument("target")
+@click.argument("target", callback=nonempty)
 @click.option(
     "--type",
     "quant_type",
@@ -39,6 +39,8 @@ def command(source: str, target: str, quant_type: str, allow_lossy: bool, as_jso
 
     TARGET appears whole or not at all.
     """
+    if export is not None:
+        make_folder(export)  # before the work, not after it
     request = {"kind": "convert", "path": source, "target": target, "type": quant_type, "allow_lossy": allow_lossy}
     report = run_headless(request)
     if export is not None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from bitnet_tui.cli.headless import run_headless
-from bitnet_tui.cli.options import export_json, export_option, json_option, show
+from bitnet_tui.cli.options import export_json, export_option, json_option, make_folder, show
 from bitnet_tui.display.diff import diff_lines
 
 
@@ -19,6 +19,8 @@ def command(reference: str, candidate: str, as_json: bool, export: Path | None) 
 
     Exits 0 where nothing differs and 1 where something does.
     """
+    if export is not None:
+        make_folder(export)
     report = run_headless({"kind": "diff", "reference": reference, "candidate": candidate})
     if export is not None:
         export_json(export, "diff.json", report)

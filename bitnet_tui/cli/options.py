@@ -18,11 +18,16 @@ from bitnet_tui.core import session
 from bitnet_tui.core.events import dumps
 
 
-def _path(_context: click.Context, _parameter: click.Parameter, value: str | None) -> Path | None:
-    # An unset variable in a script arrives as an empty string: neither the default nor the current folder is meant.
+def nonempty(_context: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:
+    """Refuse an empty path: an unset variable in a script, which means neither a default nor the current folder."""
     if value == "":
         raise click.BadParameter("the path is empty.")
-    return None if value is None else Path(value)
+    return value
+
+
+def _path(context: click.Context, parameter: click.Parameter, value: str | None) -> Path | None:
+    path = nonempty(context, parameter, value)
+    return None if path is None else Path(path)
 
 
 def finite(_context: click.Context, _parameter: click.Parameter, value: float) -> float:

@@ -309,6 +309,11 @@ def _load(path: str, numerics: str) -> "tuple[Model, dict[str, Any]]":
 
     with engine.open_checkpoint(path) as checkpoint:
         model, sha256 = load_checkpoint(checkpoint, numerics), checkpoint.sha256()
+    if model.tokenizer.vocab_size > model.config.vocab:
+        raise FormatError(
+            f"{path}: the tokenizer has {model.tokenizer.vocab_size} ids and the embedding {model.config.vocab} rows. "
+            f"They are not of one model: copy the tokenizer that it came with."
+        )
     return model, {
         "path": path.encode("utf-8", "backslashreplace").decode(),
         "sha256": sha256,

@@ -10,6 +10,7 @@ read back and compared before it gets its name.
 
 import os
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,13 +92,15 @@ def convert_steps(
     target = Path(target)
     if quant_type not in TARGETS:
         raise UnsupportedError(f"{target}: {quant_type} is not written here; {', '.join(TARGETS)} are.")
+    target = target if target.name else target.resolve()
     _check_target(target, quant_type)
-    # Under another name until it is proved: a wrong file must never replace a right one.
-    unproved = target.with_name(f".{target.name}.unproved")
     with open_checkpoint(source) as checkpoint:
         model = Source(checkpoint, allow_lossy=allow_lossy)
         model.check_rows(quant_type)
         write = _write_folder if quant_type is QuantType.HF_PACKED else _write_gguf
+        # In a folder of this conversion's own until it is proved: a wrong file must never replace a right one,
+        # and two conversions must not meet.
+        unproved = _private_folder(target) / target.name
         try:
             yield from write(model, unproved, quant_type)
             yield from _verify(model, unproved)
@@ -108,9 +111,16 @@ def convert_steps(
         except OSError as error:
             raise StorageError(f"{target}: cannot be written: {error.strerror}") from error
         finally:
-            _remove(unproved)
+            _remove(unproved.parent)
         losses = tuple(model.losses.values())
         yield Conversion(str(source), str(target), quant_type, len(model.names), size, losses)
+
+
+def _private_folder(target: Path) -> Path:
+    try:
+        return Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".unproved", dir=target.parent))
+    except OSError as error:
+        raise StorageError(f"{target}: cannot be written: {error.strerror}") from error
 
 
 def _check_target(target: Path, quant_type: QuantType) -> None:

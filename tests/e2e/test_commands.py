@@ -138,7 +138,7 @@ def test_info_prints_the_same_to_a_pipe_twice(i2_s):
         (("convert", "{i2_s}", "x.gguf"), 2, "--type"),
         (("convert", "{i2_s}", "x.gguf", "--type", "Q4_0"), 2, "HF_PACKED"),
         (("convert", "nothing", "x.gguf", "--type", "I2_S"), 3, "nothing: no such file"),
-        (("convert", "{i2_s}", "no/such/x.gguf", "--type", "I2_S"), 4, "cannot write here"),
+        (("convert", "{i2_s}", "no/such/x.gguf", "--type", "I2_S"), 4, "cannot be written"),
         (("inof", "{i2_s}"), 2, "Did you mean 'info'?"),
         (("a", "b", "c"), 2, "3 paths"),
         (("{i2_s}",), 2, "needs a terminal"),
@@ -152,6 +152,8 @@ def test_info_prints_the_same_to_a_pipe_twice(i2_s):
         (("generate", "{i2_s}", "\udcff"), 2, "not UTF-8"),
         (("tokenize", "{i2_s}", "--file", "/dev/zero"), 3, "not a regular file"),
         (("info", "no/\udcff/model.gguf"), 3, "no such file"),
+        (("convert", "{i2_s}", "", "--type", "I2_S"), 2, "the path is empty"),
+        (("convert", "{i2_s}", "x.gguf", "--type", "I2_S", "--export", "{i2_s}/sub"), 4, "cannot make this folder"),
     ],
 )
 def test_what_goes_wrong_is_one_line_and_a_code(i2_s, arguments, code, message):
@@ -288,3 +290,31 @@ def test_a_difference_is_exit_1_and_named(packed, i2_s, tmp_path):
     assert "blk.5.attn_v.weight (I2_S against HF_PACKED): 1 of 32,768 trits differ, first in rows 31;" in done.stdout
     assert done.stdout.splitlines()[-1] == "DIFFERENT"
     assert json.loads(run("diff", i2_s, tmp_path, "--json").stdout)["identical"] is False
+
+
+def test_a_worker_ends_by_itself_and_well(i2_s):
+    """Red when the thread that watches the leash makes the interpreter abort: a second late, by SIGABRT."""
+    command = [sys.executable, "-P", "-m", "bitnet_tui.core.worker"]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, **pipes) as worker:
+        assert worker.stdin
+        assert worker.stdout
+        assert worker.stderr
+        worker.stdin.write(json.dumps({"kind": "stats", "path": str(i2_s)}).encode() + b"\n")
+        worker.stdin.flush()
+        events = worker.stdout.read().splitlines()
+        assert json.loads(events[-1])["event"] == "run.end"
+        assert worker.wait() == 0  # the leash is still open
+        assert worker.stderr.read() == b""
+
+
+def test_a_tokenizer_larger_than_the_embedding_is_exit_3_and_names_the_side(packed, i2_s, short_corpus, tmp_path):
+    """Red when such a pair fails in the middle of a run without saying which file is wrong."""
+    for file in packed.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    tokenizer = json.loads((tmp_path / "tokenizer.json").read_bytes())
+    tokenizer["added_tokens"].append({**tokenizer["added_tokens"][-1], "id": 4096, "content": "<|one too many|>"})
+    (tmp_path / "tokenizer.json").write_text(json.dumps(tokenizer))
+    done = run("parity", i2_s, tmp_path, "--corpus", short_corpus)
+    assert done.returncode == 3
+    assert f"{tmp_path}: the tokenizer has 4097 ids and the embedding 4096 rows" in done.stderr

@@ -304,3 +304,17 @@ def test_a_matrix_of_zeros_survives(tmp_path, packed):
     source = tiny.write_packed(plain, tmp_path / "a", packed / "tokenizer.json")
     engine.convert(source, tmp_path / "b.gguf", engine.QuantType.I2_S)
     assert engine.diff(source, tmp_path / "b.gguf").identical
+
+
+def test_another_conversion_and_a_stray_folder_are_left_alone(tmp_path, packed):
+    """Red when two conversions to one target share a name for what they write, and each removes the other's."""
+    stray = tmp_path / ".model.gguf.unproved"
+    stray.mkdir()
+    (stray / "notes").write_text("keep")
+    first = convert_steps(packed, tmp_path / "model.gguf", engine.QuantType.I2_S)
+    next(first)
+    engine.convert(packed, tmp_path / "model.gguf", engine.QuantType.I2_S)
+    list(first)
+    assert (stray / "notes").read_text() == "keep"
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".model.gguf.unproved", "model.gguf"]
+    assert engine.diff(packed, tmp_path / "model.gguf").identical
