@@ -19,6 +19,7 @@ from bitnet_engine.packing import (
     Linear,
     PackedTernary,
     bitlinear,
+    finite_rows,
     ternary_matmul,
     unpack,
 )
@@ -117,7 +118,7 @@ def bit_linear(x: Float[Array, "seq features"], w: PackedTernary) -> Float[Array
     """Return transformers' BitLinear in bfloat16: even the codes of the activations are computed in it."""
     floor = to_bfloat16(jnp.float32(1e-5))
     largest = jnp.maximum(jnp.max(jnp.abs(x), axis=-1, keepdims=True), floor)
-    scale = to_bfloat16(127 * to_bfloat16(1 / largest))
+    scale = jnp.where(finite_rows(x)[:, None], to_bfloat16(127 * to_bfloat16(1 / largest)), jnp.nan)
     q = jnp.clip(jnp.round(to_bfloat16(x * scale)), -128, 127).astype(jnp.int8)
     total = to_bfloat16(ternary_matmul(q, w).astype(jnp.float32))
     # The file holds the reciprocal of our scale, in bfloat16: rounding gets it back.

@@ -13,7 +13,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, UInt8
+from jaxtyping import Array, Bool, Float, Int, UInt8
 
 FIELDS = 4
 ACTIVATION_LEVELS = 127.0
@@ -114,6 +114,15 @@ def unpack(w: PackedTernary | BlockTernary) -> Int[Array, "out features"]:
     return jnp.concatenate(planes, axis=-1)[:, : w.features]
 
 
+def finite_rows(x: Float[Array, "seq features"]) -> Bool[Array, " seq"]:
+    """Return which rows hold neither NaN nor infinity.
+
+    Asked wherever codes are made: XLA's max drops NaN on some shapes and int8 has none, so that an overflow would
+    come out as a number.
+    """
+    return jnp.all(jnp.isfinite(x), axis=-1)
+
+
 def quantize_activations(
     x: Float[Array, "seq features"],
 ) -> tuple[Int[Array, "seq features"], Float[Array, " seq"]]:
@@ -123,8 +132,7 @@ def quantize_activations(
     scale, and its q means nothing.
     """
     scale = ACTIVATION_LEVELS / jnp.maximum(jnp.max(jnp.abs(x), axis=-1), ABSMAX_FLOOR)
-    # XLA's max drops NaN on some shapes, and an int8 has none: an overflow must not come out as a number.
-    scale = jnp.where(jnp.all(jnp.isfinite(x), axis=-1), scale, jnp.nan)
+    scale = jnp.where(finite_rows(x), scale, jnp.nan)
     q = jnp.clip(jnp.round(x * scale[:, None]), -ACTIVATION_LEVELS - 1, ACTIVATION_LEVELS)
     return q.astype(jnp.int8), scale
 

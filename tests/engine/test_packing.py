@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from bitnet_engine.linears import bit_linear
 from bitnet_engine.masters import absmean
 from bitnet_engine.packing import PackedTernary, bitlinear, quantize_activations, ternary_matmul
 
@@ -65,11 +66,12 @@ def test_absmean_thresholds_at_half_the_mean():
 
 @pytest.mark.parametrize("rows", [1, 3, 32, 128])
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_a_row_that_is_not_finite_comes_out_as_nan(rows, bad):
+@pytest.mark.parametrize("layer", [bitlinear, bit_linear])
+def test_a_row_that_is_not_finite_comes_out_as_nan(rows, bad, layer):
     """Red when an overflow becomes a number: XLA's max drops NaN from 32 rows on, and int8 has no NaN."""
     x = np.random.default_rng(0).normal(size=(rows, 256)).astype(np.float32)
     x[rows // 2, 7] = bad
-    found = np.asarray(jax.jit(bitlinear)(jnp.asarray(x), PackedTernary.from_trits(np.ones((4, 256), np.int8), 1.0)))
+    found = np.asarray(jax.jit(layer)(jnp.asarray(x), PackedTernary.from_trits(np.ones((4, 256), np.int8), 1.0)))
     assert np.isnan(found[rows // 2]).all()
     assert np.isfinite(np.delete(found, rows // 2, axis=0)).all()
 
