@@ -25,12 +25,13 @@ def command(ctx: click.Context, paths: tuple[str, ...], as_json: bool, export: P
     headless = export is not None or as_json
     if len(paths) == 2:
         request = parity_request(*paths, export, **settings)
-        return run_parity(request, as_json) if headless else _open_app(paths, request)
+        return run_parity(request, as_json) if headless else _open_app(paths, request, {})
+    reading = {name: settings[name] for name in ("i2s_layout", "kernel_config")}
     if not headless:
-        return _open_app(paths, None)
+        return _open_app(paths, None, reading)
     if not paths:
         raise click.UsageError("--export and --json need a model, or a reference and a candidate.")
-    ctx.invoke(info_command.command, model=paths[0], scan=False, as_json=as_json, export=export)
+    ctx.invoke(info_command.command, model=paths[0], scan=False, as_json=as_json, export=export, **reading)
     return 0
 
 
@@ -41,7 +42,7 @@ def _refuse_typing_slips(paths: tuple[str, ...]) -> None:
         raise click.UsageError(f"{len(paths)} paths were given; one opens a model, two are compared.")
 
 
-def _open_app(paths: tuple[str, ...], request: dict[str, Any] | None) -> int:
+def _open_app(paths: tuple[str, ...], request: dict[str, Any] | None, reading: dict[str, Any]) -> int:
     for path in paths:
         if not Path(path).exists():
             raise session.FormatError(f"{path}: no such file or folder; check the path.")
@@ -52,7 +53,7 @@ def _open_app(paths: tuple[str, ...], request: dict[str, Any] | None) -> int:
         )
     from bitnet_tui.app import BitnetApp
 
-    app = BitnetApp(paths, request)
+    app = BitnetApp(paths, request, reading=reading)
     app.run()
     for line in app.summary:
         emit(f"{line}\n")

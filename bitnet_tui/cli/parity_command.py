@@ -15,6 +15,7 @@ from bitnet_tui.cli.options import (
     make_folder,
     max_tokens_option,
     numerics_option,
+    pair_reading_options,
     show,
 )
 from bitnet_tui.core import session
@@ -36,7 +37,7 @@ def parity_options(function: Callable[..., int]) -> Callable[..., int]:
     """Give a command the options of a parity run; all but --json and --export are fields of the request."""
     numerics = (candidate_numerics_option, numerics_option)
     scope = (max_tokens_option, context_option, profile_option, corpus_option)
-    for option in (export_option, json_option, *numerics, *scope):
+    for option in (export_option, json_option, pair_reading_options, *numerics, *scope):
         function = option(function)
     return function
 

@@ -8,8 +8,8 @@ Engine and parity are imported inside the functions, so that a process which onl
 """
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,11 +18,13 @@ from bitnet_engine.errors import BitnetError, CorpusError, FormatError, SettingE
 from bitnet_engine.files import atomic_file, write_atomic
 from bitnet_engine.numerics import NAMES as NUMERICS
 from bitnet_tui.core.events import SCHEMA, SCHEMA_VERSION, Event
+from bitnet_tui.core.readings import LAYOUTS, needs_a_word, reading_text
 from bitnet_tui.core.resources import resource_dir
 from bitnet_tui.core.store import new_id
 
 if TYPE_CHECKING:
     from bitnet_engine.config import Config
+    from bitnet_engine.formats import Checkpoint
     from bitnet_engine.model import Model
 
 __all__ = [
@@ -42,7 +44,9 @@ __all__ = [
 Request = dict[str, Any]
 
 
-def inspect(path: str, *, scan: bool = False) -> dict[str, Any]:
+def inspect(
+    path: str, *, scan: bool = False, i2s_layout: str = LAYOUTS[0], kernel_config: str | None = None
+) -> dict[str, Any]:
     """Return what the header of the model at `path` says, as JSON-ready values; with `scan` what its weights show too.
 
     Raises:
@@ -50,9 +54,10 @@ def inspect(path: str, *, scan: bool = False) -> dict[str, Any]:
     """
     import bitnet_engine as engine
 
-    summary = {"schema": "bitnet-tui/info", "schema_version": 1, **engine.inspect(path).to_json()}
+    reading = _reading({"i2s_layout": i2s_layout, "kernel_config": kernel_config})
+    summary = {"schema": "bitnet-tui/info", "schema_version": 1, **engine.inspect(path, **reading).to_json()}
     if scan:
-        with engine.open_checkpoint(path) as checkpoint:
+        with engine.open_checkpoint(path, **reading) as checkpoint:
             summary["findings"] += [asdict(finding) for finding in engine.scan_findings(checkpoint)]
     return {**summary, "scanned": scan, "stamp": engine.stamp()}
 
@@ -80,11 +85,12 @@ def run(request: Request) -> Iterator[Event]:
 
     | kind | fields (None where optional) |
     |---|---|
-    | all but stats | numerics=NUMERICS[0]; parity also candidate_numerics=numerics |
+    | all | i2s_layout="auto", kernel_config=None; parity and diff also candidate_i2s_layout, candidate_kernel_config |
+    | eval, generate, parity | numerics=NUMERICS[0]; parity also candidate_numerics=numerics |
     | parity | reference, candidate, corpus=None, profile, context=None, max_tokens=None, export=None |
     | eval | path, corpus=None, context=None, max_tokens=None |
     | generate | path, prompt, max_new, temperature, top_k, top_p, seed |
-    | stats | path |
+    | stats, scan | path |
     | diff | reference, candidate |
     | convert | path, target, type, allow_lossy |
     """
@@ -93,6 +99,7 @@ def run(request: Request) -> Iterator[Event]:
         "eval": _eval,
         "generate": _generate,
         "stats": _stats,
+        "scan": _scan,
         "diff": _diff,
         "convert": _convert,
     }
@@ -137,16 +144,15 @@ def _parity(request: Request) -> Iterator[Event]:
     gates = parity.Gates.profile(request["profile"])
     corpus = parity.load_corpus(_corpus_path(request))
     yield (start := _start(request))
-    sides = [request["reference"], request["candidate"]]
-    # Both headers before any weight: what the second file is refused for must not wait for the first to load.
-    configs = [_config(path) for path in sides]
-    context = _context(request, *configs)
-    for difference in _differences(*configs):
-        yield {"event": "warn", "message": f"the files differ: {difference}"}
     loaded: list[Any] = []
-    numerics = [_numerics(request), request.get("candidate_numerics") or _numerics(request)]
-    yield from _stage("load reference", lambda: _load(sides[0], numerics[0]), loaded)
-    yield from _stage("load candidate", lambda: _load(sides[1], numerics[1]), loaded)
+    with _open_pair(request) as sides:
+        # Both headers before any weight: what the second file is refused for must not wait for the first to load.
+        configs = [_config(checkpoint) for checkpoint in sides]
+        context = _context(request, *configs)
+        yield from _warnings(sides, configs)
+        numerics = [_numerics(request), request.get("candidate_numerics") or _numerics(request)]
+        yield from _stage("load reference", lambda: _load(sides[0], numerics[0]), loaded)
+        yield from _stage("load candidate", lambda: _load(sides[1], numerics[1]), loaded)
     (reference, reference_description), (candidate, candidate_description) = loaded
     stream = parity.stream(
         reference=reference,
@@ -184,9 +190,10 @@ def _eval(request: Request) -> Iterator[Event]:
 
     corpus = parity.load_corpus(_corpus_path(request))
     yield (start := _start(request))
-    context = _context(request, _config(request["path"]))
     loaded: list[Any] = []
-    yield from _stage("load model", lambda: _load(request["path"], _numerics(request)), loaded)
+    with _open(request) as checkpoint:
+        context = _context(request, _config(checkpoint))
+        yield from _stage("load model", lambda: _load(checkpoint, _numerics(request)), loaded)
     model, description = loaded[0]
     stamp = engine.stamp(id=start["id"], numerics=model.numerics.value)
     stream = parity.evaluate(
@@ -208,7 +215,8 @@ def _generate(request: Request) -> Iterator[Event]:
 
     yield (start := _start(request))
     loaded: list[Any] = []
-    yield from _stage("load model", lambda: _load(request["path"], _numerics(request)), loaded)
+    with _open(request) as checkpoint:
+        yield from _stage("load model", lambda: _load(checkpoint, _numerics(request)), loaded)
     model, description = loaded[0]
     names = ("temperature", "top_k", "top_p", "seed")
     sampler = engine.Sampler(**{name: request[name] for name in names})
@@ -244,11 +252,26 @@ def _kept(tokens: Iterator[int], into: list[int]) -> Iterator[int]:
 def _stats(request: Request) -> Iterator[Event]:
     import bitnet_engine as engine
 
-    with engine.open_checkpoint(request["path"]) as checkpoint:
+    with _open(request) as checkpoint:
         yield _start(request)
         for tensor in sorted(checkpoint.tensors.values(), key=lambda tensor: -tensor.nbytes):
             stats = engine.tensor_stats(checkpoint, tensor.name).to_json()
             yield {"event": "stats", "tensor": stats.pop("name"), **stats}
+
+
+def _scan(request: Request) -> Iterator[Event]:
+    import bitnet_engine as engine
+    from bitnet_engine.scanning import scan_steps
+
+    with _open(request) as checkpoint:
+        yield (start := _start(request))
+        for step in scan_steps(checkpoint):
+            if isinstance(step, list):
+                found = {"findings": [asdict(finding) for finding in step], "reading": checkpoint.reading.to_json()}
+                report = {"schema": "bitnet-tui/scan", "schema_version": 1, "path": start["path"], **found}
+                yield {"event": "report", "report": {**report, "stamp": engine.stamp(id=start["id"])}}
+            else:
+                yield _tensor_event("scan", *step)
 
 
 def _diff(request: Request) -> Iterator[Event]:
@@ -256,20 +279,21 @@ def _diff(request: Request) -> Iterator[Event]:
     from bitnet_engine.diffing import ModelDiff, diff_steps
 
     yield (start := _start(request))
-    for step in diff_steps(request["reference"], request["candidate"]):
-        if isinstance(step, ModelDiff):
-            yield {"event": "report", "report": {**step.to_json(), "stamp": engine.stamp(id=start["id"])}}
-        else:
-            yield _tensor_event("compare", *step)
+    with _open_pair(request) as sides:
+        for step in diff_steps(*sides):
+            if isinstance(step, ModelDiff):
+                yield {"event": "report", "report": {**step.to_json(), "stamp": engine.stamp(id=start["id"])}}
+            else:
+                yield _tensor_event("compare", *step)
 
 
 def _convert(request: Request) -> Iterator[Event]:
     import bitnet_engine as engine
     from bitnet_engine.conversion import Conversion, convert_steps
 
-    kind = engine.QuantType(request["type"])
+    kind, settings = engine.QuantType(request["type"]), {"allow_lossy": request["allow_lossy"], **_reading(request)}
     yield (start := _start(request))
-    for step in convert_steps(request["path"], request["target"], kind, allow_lossy=request["allow_lossy"]):
+    for step in convert_steps(request["path"], request["target"], kind, **settings):
         if isinstance(step, Conversion):
             yield {"event": "report", "report": {**step.to_json(), "stamp": engine.stamp(id=start["id"])}}
         else:
@@ -280,12 +304,43 @@ def _tensor_event(work: str, name: str, index: int, count: int) -> Event:
     return {"event": "tensor", "work": work, "name": name, "index": index, "count": count}
 
 
-def _config(path: str) -> "Config":
-    from bitnet_engine.config import Config
-    from bitnet_engine.formats import open_checkpoint
+def _open(request: Request) -> "Checkpoint":
+    import bitnet_engine as engine
 
-    with open_checkpoint(path) as checkpoint:
-        return Config.from_checkpoint(checkpoint)
+    return engine.open_checkpoint(request["path"], **_reading(request))
+
+
+def _open_pair(request: Request) -> "AbstractContextManager[tuple[Checkpoint, Checkpoint]]":
+    import bitnet_engine as engine
+
+    own = {f"candidate_{name}": value for name, value in _reading(request, "candidate_").items()}
+    return engine.open_pair(request["reference"], request["candidate"], **_reading(request), **own)
+
+
+def _reading(request: Request, side: str = "") -> dict[str, Any]:
+    """Return what a request says of how to read a file, as the engine's functions take it."""
+    from bitnet_engine.formats import I2SLayout
+
+    layout, config = (request.get(f"{side}{name}") for name in ("i2s_layout", "kernel_config"))
+    return {
+        "i2s_layout": None if layout in (None, LAYOUTS[0]) else I2SLayout(layout),
+        "kernel_config": None if config is None else Path(config),
+    }
+
+
+def _config(checkpoint: "Checkpoint") -> "Config":
+    from bitnet_engine.config import Config
+
+    return Config.from_checkpoint(checkpoint)
+
+
+def _warnings(sides: "Sequence[Checkpoint]", configs: "Sequence[Config]") -> Iterator[Event]:
+    """Yield what a person should know of two files before their numbers."""
+    for name, checkpoint in zip(("reference", "candidate"), sides, strict=True):
+        if needs_a_word(reading := checkpoint.reading.to_json()):
+            yield {"event": "warn", "message": f"the {name} is read as {reading_text(reading)}"}
+    for difference in _differences(*configs):
+        yield {"event": "warn", "message": f"the files differ: {difference}"}
 
 
 def _differences(reference: "Config", candidate: "Config") -> list[str]:
@@ -302,13 +357,12 @@ def _together(reference: str, candidate: str) -> str:
     return str(reference) if reference == candidate else f"{reference} against {candidate}"
 
 
-def _load(path: str, numerics: str) -> "tuple[Model, dict[str, Any]]":
+def _load(checkpoint: "Checkpoint", numerics: str) -> "tuple[Model, dict[str, Any]]":
     """Load a model; return it with what a report says of it."""
-    import bitnet_engine as engine
     from bitnet_engine.loading import load_checkpoint
 
-    with engine.open_checkpoint(path) as checkpoint:
-        model, sha256 = load_checkpoint(checkpoint, numerics), checkpoint.sha256()
+    path = str(checkpoint.path)
+    model, sha256 = load_checkpoint(checkpoint, numerics), checkpoint.sha256()
     if model.tokenizer.vocab_size > model.config.vocab:
         raise FormatError(
             f"{path}: the tokenizer has {model.tokenizer.vocab_size} ids and the embedding {model.config.vocab} rows. "
@@ -319,6 +373,7 @@ def _load(path: str, numerics: str) -> "tuple[Model, dict[str, Any]]":
         "sha256": sha256,
         "config": asdict(model.config),
         "numerics": model.numerics.value,
+        "reading": checkpoint.reading.to_json(),
         "tokenizer": {"fingerprint": model.tokenizer.fingerprint(), "sha256": model.tokenizer.digest()},
     }
 

@@ -41,15 +41,18 @@ class LayoutMatch:
     tensors: int
     weights: int
 
-    def describe(self) -> str:
-        """Return one line: the layout, or why there is none, and the rates."""
+    def evidence(self) -> str:
+        """Return what was seen: the rate of each layout, and in how many matrices."""
         rates = ", ".join(f"{layout} {rate:.4f}" for layout, rate in self.rates.items())
-        seen = f"share of equal codes in {self.tensors} matrices: {rates}"
+        return f"share of equal codes in {self.tensors} matrices: {rates}"
+
+    def describe(self) -> str:
+        """Return one line: the layout, or why there is none, and the evidence."""
         if self.layout is not None:
-            return f"layout {self.layout} ({seen})"
+            return f"layout {self.layout} ({self.evidence()})"
         if matching := [layout.value for layout, rate in self.rates.items() if rate >= MATCHES]:
-            return f"ambiguous: {', '.join(matching)} match alike, the matrices are too uniform ({seen})"
-        return f"no layout matches: the reference is another model, or the codes are corrupt ({seen})"
+            return f"ambiguous: {', '.join(matching)} match alike, the matrices are too uniform ({self.evidence()})"
+        return f"no layout matches: the reference is another model, or the codes are corrupt ({self.evidence()})"
 
     def to_json(self) -> dict[str, Any]:
         """Return plain dicts, strings and numbers."""

@@ -71,5 +71,5 @@ def _detected(one: Checkpoint, other: Checkpoint) -> Checkpoint:
         return replace(one, reading=replace(one.reading, i2s_evidence=f"not detected: {error}"))
     if match.layout is None:
         return replace(one, reading=replace(one.reading, i2s_evidence=match.describe()))
-    reading = replace(one.reading, i2s_layout=match.layout, i2s_basis="detected", i2s_evidence=match.describe())
+    reading = replace(one.reading, i2s_layout=match.layout, i2s_basis="detected", i2s_evidence=match.evidence())
     return replace(one, reading=reading)

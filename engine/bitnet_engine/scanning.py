@@ -62,11 +62,20 @@ def scan_findings(checkpoint: Checkpoint) -> tuple[Finding, ...]:
     Raises:
         StorageError: the file changed since it was opened, or cannot be read.
     """
+    for step in scan_steps(checkpoint):
+        if isinstance(step, list):
+            return tuple(step)
+    raise AssertionError("scan_steps ends with the findings")
+
+
+def scan_steps(checkpoint: Checkpoint) -> Iterator[tuple[str, int, int] | list[Finding]]:
+    """Scan as `scan_findings` does, yielding (tensor, index, count) before each tensor, and the findings last."""
     seen: dict[str, list[tuple[str, str]]] = {}
-    for name in checkpoint.tensors:
+    for index, name in enumerate(checkpoint.tensors, 1):
+        yield name, index, len(checkpoint.tensors)
         for code, message in _scan(checkpoint, name):
             seen.setdefault(code, []).append((name, message))
-    return tuple(_finding(code, seen[code]) for code in _SEVERITY_ADVICE if code in seen)
+    yield [_finding(code, seen[code]) for code in _SEVERITY_ADVICE if code in seen]
 
 
 def _finding(code: str, tensors: list[tuple[str, str]]) -> Finding:

@@ -1,4 +1,4 @@
-"""Opening two files of one model: an I2_S layout that one leaves open is proved by the other, told, or said to be open."""
+"""Two files of one model: an I2_S layout that one leaves open is proved by the other, told, or said to be assumed."""
 
 from pathlib import Path
 
