@@ -12,7 +12,7 @@ import asyncio
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -54,6 +54,7 @@ class BitnetApp(App[None]):
     Args:
         paths: nothing, a model or a recorded run, or the two sides of `request`.
         request: the parity run to start, as `session.run` takes it.
+        reading: what a lone path's file does not state, as `session.inspect` takes it.
         start_job: starts a child process on a request.
         inspect: reads the header of a model file.
         store: where runs are recorded.
@@ -103,15 +104,16 @@ class BitnetApp(App[None]):
         paths: Sequence[str] = (),
         request: dict[str, Any] | None = None,
         start_job: Callable[[dict[str, Any]], Cancellable] = Job.start,
-        inspect: Callable[[str], dict[str, Any]] = session.inspect,
+        inspect: Callable[..., dict[str, Any]] = session.inspect,
         store: Store | None = None,
         clock: Callable[[], float] = time.time,
+        reading: Mapping[str, Any] | None = None,
     ) -> None:
         folders = [resource_dir("themes"), platformdirs.user_data_path("bitnet-tui") / "themes"]
         themes, self._theme_problems = load_themes(folders)
         self._themes = {theme.name: theme for theme in themes}
         super().__init__()
-        self.paths, self.request = list(paths), request
+        self.paths, self.request, self._reading = list(paths), request, dict(reading or {})
         self.inspect, self.clock = inspect, clock
         self.store = store or Store()
         self.summary: list[str] = []
@@ -134,7 +136,7 @@ class BitnetApp(App[None]):
         self._end_on_signals()
         self.switch_mode("home")
         if len(self.paths) == 1:
-            self.open_path(self.paths[0])
+            self.open_path(self.paths[0], self._reading)
         elif len(self.paths) == 2:
             self.start_parity(self.request or _request(*self.paths))
         if self._theme_problems:
@@ -205,23 +207,23 @@ class BitnetApp(App[None]):
 
     # ---- places -------------------------------------------------------------------------------------
 
-    def open_path(self, path: str) -> None:
-        """Show a model in Inspect, or a recorded run in Parity."""
+    def open_path(self, path: str, reading: Mapping[str, Any] | None = None) -> None:
+        """Show a model in Inspect, read as `reading` says, or a recorded run in Parity."""
         path = str(Path(path).expanduser())
         if is_run(Path(path)):
             self.run_worker(partial(self._show_run, path), group="open", exclusive=True)
         else:
-            self.run_worker(partial(self._show_model, path), group="open", exclusive=True)
+            self.run_worker(partial(self._show_model, path, dict(reading or {})), group="open", exclusive=True)
 
     def start_parity(self, request: dict[str, Any]) -> None:
         """Start a parity run and show it; there is one at a time."""
         if self._one_run_only():
             self.run_worker(partial(self._show_live, request), group="open", exclusive=True)
 
-    async def _show_model(self, path: str) -> None:
+    async def _show_model(self, path: str, reading: dict[str, Any]) -> None:
         await self._enter("inspect")
         if isinstance(self.screen, InspectScreen):
-            self.screen.load(path)
+            self.screen.load(path, reading)
 
     async def _show_run(self, path: str) -> None:
         if self._one_run_only() and (screen := await self._enter_parity()):
@@ -254,7 +256,7 @@ class BitnetApp(App[None]):
         await self._enter(mode)
         screen, candidate = self.screen, self._parity.view.candidate if self._parity is not None else ""
         if isinstance(screen, InspectScreen) and screen.path is None and candidate:
-            screen.load(candidate)
+            screen.load(candidate, {})
 
     def action_help_quit(self) -> None:
         """Quit on ctrl+c as on q, in place of Textual's note that another key does."""
@@ -327,7 +329,7 @@ class BitnetApp(App[None]):
         return (screen.selected_model or "") if isinstance(screen, HomeScreen) else ""
 
     def action_cancel_run(self) -> None:
-        """Cancel the statistics on Inspect, the run anywhere else; what has arrived stays."""
+        """Cancel the statistics and the scan on Inspect, the run anywhere else; what has arrived stays."""
         if isinstance(self.screen, InspectScreen):
             self.screen.stop()
             return

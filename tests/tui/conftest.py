@@ -247,7 +247,7 @@ def app_of(tmp_path):
             jobs[-1].request = request
             return jobs[-1]
 
-        reader = inspect or (lambda path: summary(path))
+        reader = inspect or (lambda path, **reading: summary(path))
         app = BitnetApp(paths, request, start, reader, Store(tmp_path / "runs"), **more)
         app.jobs = jobs
         return app

@@ -154,6 +154,64 @@ async def test_another_model_stops_the_statistics_of_the_first(app_of, until):
         await until(pilot, lambda: app.jobs[1].cancelled == 1)
 
 
+def scan_events(made, *findings):
+    steps = [
+        {"event": "tensor", "work": "scan", "name": f"blk.{i}.attn_q.weight", "index": i, "count": 31} for i in (1, 2)
+    ]
+    return [made.start(kind="scan"), *steps, {"event": "report", "report": {"findings": list(findings)}}]
+
+
+async def test_a_scan_adds_what_only_the_weights_show(app_of, made, until, text_of):
+    """What `info --scan` finds could not be seen in the app, or a second press scanned a second time."""
+    found = {
+        "code": "scale-one",
+        "severity": "warning",
+        "subject": "blk.1.attn_q.weight",
+        "message": "has a scale of exactly 1.0, as where the real one was lost [/nope]",
+        "advice": "compare with the model it was made from",
+    }
+    app = app_of(["/models/x.gguf"], events=scan_events(made, found), reading={"i2s_layout": "B"})
+    async with app.run_test(size=WIDE) as pilot:
+        await until(pilot, inspected(app))
+        assert "header; s scans the weights too" in text_of(app)
+        await pilot.press("s")
+        await until(pilot, lambda: "scanned, 1 finding in the weights" in text_of(app))
+        assert app.jobs[1].request == {"kind": "scan", "path": "/models/x.gguf", "i2s_layout": "B"}
+        assert "! 2 findings" in text_of(app)
+        assert "2, header and weights" in text_of(app)
+        tree = app.screen.query_one(TensorTree)
+        await pilot.press("home", "down", "space", "down", "down")
+        assert tree.cursor_node.data == Part("finding", "1")
+        assert "scale of exactly 1.0" in text_of(app)
+        await pilot.press("s")
+        await pilot.pause()
+        assert len(app.jobs) == 2
+
+
+async def test_a_scan_shows_how_far_it_is_and_can_be_stopped(app_of, made, until, text_of):
+    """A scan of a large model looked hung, and its child read on after ctrl+x."""
+    app = app_of(["/models/x.gguf"], events=scan_events(made)[:-1], hold=True)
+    async with app.run_test(size=WIDE) as pilot:
+        await until(pilot, inspected(app))
+        await pilot.press("s")
+        await until(pilot, lambda: "scan 2/31 blk.2.attn_q.weight · ctrl+x stops" in text_of(app))
+        await pilot.press("ctrl+x")
+        await until(pilot, lambda: app.jobs[1].cancelled == 1)
+        assert "not scanned: stopped" in text_of(app)
+        await pilot.press("s")
+        await until(pilot, lambda: len(app.jobs) == 3)
+
+
+async def test_a_scan_that_fails_says_why(app_of, made, until, text_of):
+    """A file that changed under a scan left `scan 2/31` on the screen for ever."""
+    error = {"event": "error", "exit_code": 4, "message": "x.gguf: changed while it was read"}
+    app = app_of(["/models/x.gguf"], events=[made.start(kind="scan"), error])
+    async with app.run_test(size=WIDE) as pilot:
+        await until(pilot, inspected(app))
+        await pilot.press("s")
+        await until(pilot, lambda: "not scanned: x.gguf: changed while it was read" in text_of(app))
+
+
 async def test_quitting_ends_the_statistics(app_of, until):
     """The child that reads the weights outlived the program."""
     app = app_of(["/models/x.gguf"], hold_stats=True)
