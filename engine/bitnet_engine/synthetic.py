@@ -203,7 +203,7 @@ def _config(shape: Shape) -> dict[str, Any]:
 
 def main() -> None:
     """Write what the command line asks for."""
-    parser = argparse.ArgumentParser(prog="python -m bitnet_engine.synthetic", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python -m bitnet_engine.synthetic", description=str(__doc__).splitlines()[0])
     parser.add_argument("out", type=Path, help="a GGUF file, or for HF_PACKED a new folder")
     parser.add_argument("--type", choices=TYPES, required=True, type=QuantType, metavar="|".join(TYPES))
     default = PUBLISHED.layers
