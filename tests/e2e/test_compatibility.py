@@ -48,6 +48,12 @@ def test_every_row_names_tests_that_exist(section):
             assert re.search(rf"^(async )?def {name}\(", path.read_text(encoding="utf-8"), re.MULTILINE), (file, name)
 
 
+def test_every_linked_file_exists():
+    """Red when a measurement or a page that is named was never written."""
+    targets = re.findall(r"\]\(([^)]+)\)", PAGE.read_text(encoding="utf-8"))
+    assert [target for target in targets if not (PAGE.parent / target).exists()] == []
+
+
 def test_nothing_is_left_out():
     """Red when a type, architecture, numerics or split rule is added and the page does not say so."""
     types = named([row[0] for row in rows("Tensor types")])
