@@ -5,6 +5,7 @@ told: the numpy model has a switch for each. Without `everywhere` they are in on
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from bitnet_engine.errors import SettingError
@@ -72,11 +73,20 @@ def quantiser(name: str, words: str) -> Callable[[Draft], Place]:
     def change(draft: Draft) -> tuple[dict[str, Any], str]:
         if not draft.config.activation_quant:
             raise SettingError("The model takes activations as they are; there is no quantiser to break.")
-        if name == "block" and any(size % BLOCK for size in (draft.config.embed, draft.config.ffn)):
-            raise SettingError(f"Rows are no multiple of {BLOCK}, the block of Q8_K.")
         return {"quantiser": name}, words
 
     return _computed("attn_q", change)
+
+
+def by_blocks(draft: Draft) -> Place:
+    """Round activations in blocks, as llama.cpp's Q8_K does; a row of one block comes out as it was."""
+    c = draft.config
+    widths = {"attn_q": c.embed, "attn_output": c.heads * c.head_dim, "ffn_down": c.ffn}
+    longer = [operation for operation, width in widths.items() if width > BLOCK]
+    if not longer or any(width % BLOCK for width in widths.values()):
+        raise SettingError(f"Rows of {c.embed} and {c.ffn} are not several blocks of {BLOCK}, which Q8_K needs.")
+    place = quantiser("block", f"blocks of {BLOCK} have a scale of their own")(draft)
+    return replace(place, operation=longer[0])
 
 
 def _fault(

@@ -51,7 +51,7 @@ class Injected:
     rows: tuple[int, ...]
     detail: str
     changed: tuple[str, ...]
-    """Every weight that was changed, added or removed, by canonical name."""
+    """Every weight that was changed, added, removed or stored as another type, by canonical name."""
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values."""
@@ -64,28 +64,20 @@ class Tensors:
     def __init__(self, names: Sequence[str], read: Callable[[str], Tensor]) -> None:
         """Take the names of all weights and how one is read."""
         self._names, self._read = tuple(names), read
-        self.edits: dict[str, Tensor | None] = {}
-        """By name; None for a weight that was removed."""
+        self.edits: dict[str, Tensor] = {}
+        """What was changed or added, by name."""
 
     def __contains__(self, name: object) -> bool:
-        return self.edits[name] is not None if name in self.edits else name in self._names  # pyright: ignore[reportArgumentType]
+        return name in self.edits or name in self._names
 
     def __iter__(self) -> Iterator[str]:
-        return (name for name in dict.fromkeys([*self._names, *self.edits]) if name in self)
+        return iter(dict.fromkeys([*self._names, *self.edits]))
 
     def __getitem__(self, name: str) -> Tensor:
-        edit = self.edits.get(name)
-        if edit is not None:
-            return edit
-        if name not in self:
-            raise KeyError(name)
-        return self._read(name)
+        return self.edits[name] if name in self.edits else self._read(name)
 
     def __setitem__(self, name: str, tensor: Tensor) -> None:
         self.edits[name] = tensor
-
-    def __delitem__(self, name: str) -> None:
-        self.edits[name] = None
 
     def trits(self, name: str) -> Trits:
         """Return a ternary matrix; faults ask `Draft.matrix` for the name, which gives no other."""
@@ -102,7 +94,7 @@ class Tensors:
     def settle(self) -> tuple[str, ...]:
         """Forget the edits that change nothing, and return the names of the others."""
         for name, edit in list(self.edits.items()):
-            if name in self._names and edit is not None and same(edit, self._read(name)):
+            if name in self._names and same(edit, self._read(name)):
                 del self.edits[name]
         return tuple(self.edits)
 

@@ -88,10 +88,7 @@ def _inject(rewrite: Rewrite, fault: Fault, everywhere: bool) -> Injected:
     draft = Draft(rewrite.config, rewrite.weights(), rewrite.random, everywhere=everywhere or settings)
     result = finished(draft, fault)
     for name, tensor in draft.tensors.edits.items():
-        if tensor is None:
-            rewrite.drop(name)
-        else:
-            rewrite.put(name, tensor, draft.types.get(name) if rewrite.gguf else None)
+        rewrite.put(name, tensor, draft.types.get(name) if rewrite.gguf else None)
     _write_settings(rewrite, draft)
     if fault.rewrite is None:
         return result

@@ -11,7 +11,7 @@ import numpy as np
 from bitnet_engine.formats import QuantType, Trits
 from bitnet_engine.formats.floats import rounded
 from bitnet_engine.numerics import Numerics
-from bitnet_parity.faults.computations import quantiser
+from bitnet_parity.faults.computations import by_blocks
 from bitnet_parity.faults.draft import Draft, Place
 from bitnet_parity.faults.encoding import kept
 from bitnet_parity.faults.fault import ANYWHERE, FILE, GGUF, HF_PACKED, I2_S, MEMORY, Fault
@@ -107,7 +107,7 @@ FAULTS = (
         "activations-q8k",
         "activations rounded in blocks of 256, as llama.cpp does",
         "activation quantiser",
-        apply=quantiser("block", "blocks of 256 have a scale of their own"),
+        apply=by_blocks,
         targets=MEMORY,
         whole=True,
     ),

@@ -14,6 +14,7 @@ import orjson
 from bitnet_engine.errors import SettingError
 from bitnet_engine.formats import QuantType, Trits, open_checkpoint
 from bitnet_engine.naming import canonical
+from bitnet_engine.tokenizer import load_tokenizer
 from bitnet_parity.faults.draft import Draft, Place, split
 from bitnet_parity.faults.fault import (
     FILE,
@@ -50,6 +51,8 @@ def _no_bos(draft: Draft) -> Place:
 
 
 def _bos_dropped(rewrite: Rewrite) -> Place:
+    if load_tokenizer(rewrite.checkpoint).bos is None:
+        raise SettingError(f"{rewrite.checkpoint.path}: its tokenizer puts no BOS before a text.")
     if rewrite.gguf:
         rewrite.metadata["tokenizer.ggml.add_bos_token"] = False
     else:

@@ -73,6 +73,8 @@ def inject_model(model: Model, name: str, seed: int, *, everywhere: bool = False
         rope_theta=float(np.float32(choices.theta)),
     )
     weights = _without(_edited(model, draft.tensors), choices.skipped)
+    if draft.drops_bos and model.tokenizer.bos is None:
+        raise SettingError("The model's tokenizer puts no BOS before a text; there is none to lose.")
     tokenizer = replace(model.tokenizer, bos=None) if draft.drops_bos else model.tokenizer
     changed = choices.quantiser != original(model.config).quantiser
     numerics = draft.numerics or (NUMERICS[choices.quantiser] if changed else model.numerics)

@@ -49,7 +49,7 @@ def _density(matrix: Trits) -> float:
 
 def _largest(matrix: Trits) -> np.ndarray:
     # Of n normal numbers the largest magnitude is about σ·√(2·ln(2n)), their mean magnitude σ·√(2/π).
-    return matrix.scale * np.float32(sqrt(pi * log(2 * matrix.values.size)))
+    return np.asarray(matrix.scale * sqrt(pi * log(2 * matrix.values.size)), np.float32)
 
 
 def _another(draft: Draft) -> Place:
