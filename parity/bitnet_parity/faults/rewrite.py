@@ -62,11 +62,13 @@ class Rewrite:
         """Return a weight by canonical name, as it is in the source."""
         found = self._stored[name]
         if not self.checkpoint.is_ternary(found):
-            return self.checkpoint.read_dense(found)[self._rows(name)]
-        trits = self.checkpoint.read_ternary(found)
-        one = trits.uniform_scale()
+            tensor = self.checkpoint.read_dense(found)
+        else:
+            tensor = self.checkpoint.read_ternary(found)
+            one = tensor.uniform_scale()
+            tensor = tensor if one is None else Trits(tensor.values, np.asarray(one, np.float32))
         rows = self._rows(name)
-        return Trits(trits.values[rows], trits.scale[rows] if one is None else np.asarray(one, np.float32))
+        return tensor if rows is None else _taken(tensor, rows)
 
     def matrix(self) -> tuple[str, Trits]:
         """Return a seeded ternary matrix, and its name."""
@@ -83,7 +85,8 @@ class Rewrite:
         part = name.split(".")[-2]
         layer = int(name.split(".")[1]) if name.startswith("blk.") else None
         target = self._stored.get(name) or tensor_name(self.checkpoint, part, layer)
-        tensor = _taken(tensor, np.argsort(self._rows(name))) if self._interleaved(name) else tensor
+        rows = self._rows(name)
+        tensor = tensor if rows is None else _taken(tensor, np.argsort(rows))
         if isinstance(tensor, Trits) and kind is None:
             self._put_ternary(target, tensor)
             return
@@ -177,14 +180,11 @@ class Rewrite:
         kind = {"linear_class": "autobitlinear", "quantization_mode": "online"}
         self.metadata["quantization_config"] = {**self.metadata["quantization_config"], **kind}
 
-    def _interleaved(self, name: str) -> bool:
-        ours = self.gguf and self.metadata.get("general.architecture") == "llama" and name.startswith("blk.")
-        return ours and split(name)[1] in ("attn_q", "attn_k")
-
-    def _rows(self, name: str) -> np.ndarray | slice:
-        """Where each row of Hugging Face's order lies in the file (docs/formats.md §2.11)."""
-        if not self._interleaved(name):
-            return slice(None)
+    def _rows(self, name: str) -> np.ndarray | None:
+        """Where each row of Hugging Face's order lies in the file (docs/formats.md §2.11); None where they agree."""
+        paired = self.gguf and self.metadata.get("general.architecture") == "llama" and name.startswith("blk.")
+        if not paired or split(name)[1] not in ("attn_q", "attn_k"):
+            return None
         rows = np.arange(self.checkpoint.info(self._stored[name]).shape[0])
         return rows.reshape(-1, self.config.head_dim // 2, 2).swapaxes(1, 2).reshape(-1)
 
