@@ -318,6 +318,7 @@ FAULTS = (
         "last matrix",
         _zero_tail,
         storages=(*GGUF, HF_PACKED),
+        refused=(TQ1_0, TQ2_0),  # whose blocks have scales of 0 then
         bugs=(18,),
         fingerprint=Fingerprint.FEW,
     ),

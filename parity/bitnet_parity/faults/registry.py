@@ -86,6 +86,12 @@ def _goes_into(fault: Fault) -> str:
     if "file" in fault.targets:
         kinds = [SPOKEN.get(kind, kind) for kind in fault.storages]
         files = "file" if set(fault.storages) == set(STORAGES) else f"file ({', '.join(kinds)})"
-        refused = "" if not fault.refused else ", refused"
-        parts.append(f"{files}{refused}")
+        parts.append(f"{files}{_refusal(fault)}")
     return ", ".join(parts)
+
+
+def _refusal(fault: Fault) -> str:
+    if not fault.refused:
+        return ""
+    some = set(fault.refused) != set(fault.storages)
+    return ", refused" + (f" as {' and '.join(fault.refused)}" if some else "")
