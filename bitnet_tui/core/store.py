@@ -1,6 +1,6 @@
 """The runs on disk: a folder each, holding the very event stream that the screens read.
 
-    store = Store()
+    store = Store(default_root())
     with store.create(new_id()) as writer:
         writer.write([event])
     for run in store.list():
@@ -89,11 +89,10 @@ class RunWriter:
 
 
 class Store:
-    """The folder of runs: `BITNET_TUI_RUNS`, or `runs` in the user's state folder."""
+    """The folder of runs at `root`, which need not exist before the first run."""
 
-    def __init__(self, root: Path | None = None) -> None:
-        override = os.environ.get("BITNET_TUI_RUNS")
-        self.root = root or (Path(override) if override else default_root())
+    def __init__(self, root: Path) -> None:
+        self.root = root
 
     def create(self, id: str) -> RunWriter:
         """Make the folder of a new run.
@@ -152,7 +151,7 @@ def stream_path(path: Path) -> Path:
 
 
 def default_root() -> Path:
-    """Return the folder of runs where the environment names none."""
+    """Return the folder of runs where no setting names one: `runs` in the user's state folder."""
     return platformdirs.user_state_path("bitnet-tui") / "runs"
 
 

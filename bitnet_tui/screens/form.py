@@ -53,9 +53,9 @@ class FormScreen(ModalScreen[dict[str, str] | None]):
     """A form in a box."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "cancel", "Cancel"),
-        Binding("up", "app.focus_previous", "Field before", show=False),
-        Binding("down", "app.focus_next", "Next field", show=False),
+        Binding("escape", "cancel", "Cancel", id="form.cancel"),
+        Binding("up", "app.focus_previous", "Field before", show=False, id="form.previous"),
+        Binding("down", "app.focus_next", "Next field", show=False, id="form.next"),
     ]
 
     def __init__(self, title: str, fields: Sequence[Field]) -> None:

@@ -29,7 +29,7 @@ def compare(text, path, update):
 def frozen(monkeypatch, tmp_path):
     """Keep animations, and the names of temporary folders, out of the pictures."""
     monkeypatch.setenv("TEXTUAL_ANIMATIONS", "none")
-    monkeypatch.setattr("bitnet_tui.screens.home.search_folders", lambda: [tmp_path / "here"])
+    monkeypatch.setattr("bitnet_tui.screens.home.search_folders", lambda named: [tmp_path / "here"])
 
 
 @pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")

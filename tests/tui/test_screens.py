@@ -4,6 +4,7 @@ import pytest
 from textual.widgets import Input
 
 from bitnet_tui.core.parity_view import RunState
+from bitnet_tui.core.settings import load_config
 from bitnet_tui.screens.confirm import ConfirmScreen
 from bitnet_tui.screens.form import FormScreen
 from bitnet_tui.screens.help import HelpScreen
@@ -479,11 +480,11 @@ async def test_themes_turn(recorded, until):
     async with app.run_test(size=WIDE) as pilot:
         await until(pilot, parity_ended(app))
         seen = []
-        for _ in range(3):
+        for _ in range(5):
             await pilot.press("T")
             await pilot.pause()
             seen.append(app.theme)
-        assert seen == ["bitnet-light", "high-contrast", "bitnet-dark"]
+        assert seen == ["bitnet-light", "colorblind-safe", "high-contrast", "phosphor", "bitnet-dark"]
         for name in ("textual-light", "dracula"):
             app.theme = name
             await pilot.pause()
@@ -491,7 +492,7 @@ async def test_themes_turn(recorded, until):
 
 async def test_a_bad_theme_is_one_notification(app_of, tmp_path, until, text_of):
     """A user's theme with a typing slip kept the program from starting."""
-    folder = tmp_path / "data" / "bitnet-tui" / "themes"
+    folder = tmp_path / "config" / "bitnet-tui" / "themes"
     folder.mkdir(parents=True)
     for name in ("one.toml", "two.toml"):
         (folder / name).write_text('name = "[/x]"')
@@ -499,6 +500,35 @@ async def test_a_bad_theme_is_one_notification(app_of, tmp_path, until, text_of)
     async with app.run_test(size=WIDE, notifications=True) as pilot:
         await until(pilot, lambda: "themes left out" in text_of(app))
         assert len(app._notifications) == 1
+        assert app.theme == "bitnet-dark"
+
+
+async def test_a_theme_is_read_again_when_its_file_changes(app_of, tmp_path, until, text_of, root):
+    """Each try of a colour cost a restart; a half-written file took the theme away without a word."""
+    folder = tmp_path / "config" / "bitnet-tui" / "themes"
+    folder.mkdir(parents=True)
+    mine, text = folder / "mine.toml", (root / "themes" / "phosphor.toml").read_text(encoding="utf-8")
+    mine.write_text(text.replace('"phosphor"', '"mine"'))
+    app = app_of(config=load_config({"theme": "mine"}))
+    async with app.run_test(size=WIDE, notifications=True) as pilot:
+        await until(pilot, lambda: app.theme == "mine")
+        await app._look_at_themes()
+        assert len(app._notifications) == 0
+        mine.write_text(text.replace('"phosphor"', '"mine"').replace("#030a05", "#112233"))
+        await app._look_at_themes()
+        await pilot.pause()
+        assert app.screen.styles.background.hex == "#112233"
+        mine.write_text('name = "mine"\ndark = 3')
+        await app._look_at_themes()
+        await until(pilot, lambda: "mine.toml: dark is 3; true or false is allowed" in text_of(app))
+        assert len(app._notifications) == 1
+
+
+async def test_a_theme_that_is_not_there_is_said(app_of, until, text_of):
+    """A mistyped theme showed the default one, and nobody knew why."""
+    app = app_of(config=load_config({"theme": "phosfor"}))
+    async with app.run_test(size=WIDE, notifications=True) as pilot:
+        await until(pilot, lambda: "Did you mean 'phosphor'?" in text_of(app))
         assert app.theme == "bitnet-dark"
 
 
