@@ -27,20 +27,21 @@ from bitnet_tui.core import session
 from bitnet_tui.core.feed import Cancellable, Live, Recorder
 from bitnet_tui.core.jobs import Job
 from bitnet_tui.core.keymap import resolve
-from bitnet_tui.core.parity_view import BELIEF_LIMITS
 from bitnet_tui.core.resources import resource_dir
 from bitnet_tui.core.settings import DEFAULT_THEME, Config, Settings, load_config, nearest, themes_dir
 from bitnet_tui.core.store import Store, is_run
-from bitnet_tui.core.text import safe, safe_lines
+from bitnet_tui.core.text import GIB, human_bytes, safe, safe_lines
 from bitnet_tui.core.themes import APP_COLORS
 from bitnet_tui.screens.base import BaseScreen
 from bitnet_tui.screens.confirm import ConfirmScreen
-from bitnet_tui.screens.form import Field, FormScreen, existing_or_empty, one_of
+from bitnet_tui.screens.form import Field, FormScreen
 from bitnet_tui.screens.help import HelpScreen
 from bitnet_tui.screens.home import HomeScreen
 from bitnet_tui.screens.inspect import InspectScreen
 from bitnet_tui.screens.keys import actions_of, shown, textual_keymap
+from bitnet_tui.screens.new_run import new_run_form, request_of
 from bitnet_tui.screens.parity import ParityScreen
+from bitnet_tui.screens.runs import RunsScreen
 from bitnet_tui.screens.theming import Themes, textual_theme
 from bitnet_tui.widgets.pick_list import PickList
 from bitnet_tui.widgets.tensor_tree import TensorTree
@@ -56,7 +57,7 @@ class BitnetApp(App[None]):
     """The terminal program.
 
     Args:
-        paths: nothing, a model or a recorded run, or the two sides of `request`.
+        paths: nothing, a model or a recorded run; or the two sides of `request`.
         request: the parity run to start, as `session.run` takes it.
         reading: what a lone path's file does not state, as `session.inspect` takes it.
         start_job: starts a child process on a request.
@@ -71,6 +72,7 @@ class BitnetApp(App[None]):
         "home": HomeScreen,
         "inspect": InspectScreen,
         "parity": ParityScreen,
+        "runs": RunsScreen,
     }
     # Textual declares these as instance variables, so ClassVar would be a lie.
     HORIZONTAL_BREAKPOINTS = [(0, "-tiny-width"), (60, "-narrow"), (100, "-wide")]  # noqa: RUF012
@@ -81,6 +83,7 @@ class BitnetApp(App[None]):
         Binding("0", "show('home')", "Home", show=False, id="app.home"),
         Binding("1", "show('inspect')", "Inspect", show=False, id="app.inspect"),
         Binding("2", "show('parity')", "Parity", show=False, id="app.parity"),
+        Binding("4", "show('runs')", "Runs", show=False, id="app.runs"),
         Binding("o", "open", "Open a model or a run", show=False, id="app.open"),
         Binding("r", "new_run", "New parity run", show=False, id="app.new_run"),
         Binding("ctrl+x", "cancel_run", "Cancel what is running", show=False, id="app.cancel"),
@@ -143,8 +146,8 @@ class BitnetApp(App[None]):
         self.switch_mode("home")
         if len(self.paths) == 1:
             self.open_path(self.paths[0], self._reading)
-        elif len(self.paths) == 2:
-            self.start_parity(self.request or self._request(*self.paths))
+        elif self.request is not None:
+            self.start_parity(self.request)
 
     @property
     def settings(self) -> Settings:
@@ -226,9 +229,24 @@ class BitnetApp(App[None]):
         except OSError as error:
             self.say(f"no process could be started: {error}", severity="error")
             return None
+        if record:
+            self.run_worker(self._drop_old_runs, group="prune", exclusive=True)
         live = Live.of(job, Recorder(self.store) if record else None)
         self._children.append(live)
         return live
+
+    async def _drop_old_runs(self) -> None:
+        """Delete the oldest runs over the user's limit, in a thread, and say which."""
+        limit = self.settings.runs_limit_gib
+        keep = [self._parity.view.id] if self._parity is not None else []
+        try:
+            gone = await asyncio.to_thread(self.store.prune, int(limit * GIB), self.clock(), keep) if limit else []
+        except OSError as error:
+            self.say(f"{error.filename}: cannot be deleted: {error.strerror}", severity="warning")
+            return
+        if gone:
+            size = human_bytes(sum(run.nbytes for run in gone))
+            self.say(f"{len(gone)} old run{'s' * (len(gone) != 1)} deleted, {size}: runs_limit_gib is {limit:g}")
 
     def stop(self, live: Live) -> None:
         """End a child process without waiting for it."""
@@ -244,18 +262,6 @@ class BitnetApp(App[None]):
     def parity_is_live(self) -> bool:
         """Whether a parity run is going on."""
         return self._parity is not None and self._parity.is_live
-
-    def _request(
-        self, reference: str, candidate: str, corpus: str | None = None, profile: str | None = None
-    ) -> dict[str, Any]:
-        return {
-            "kind": "parity",
-            "reference": reference,
-            "candidate": candidate,
-            "corpus": corpus,
-            "profile": profile or self.settings.profile,
-            "max_tokens": None,
-        }
 
     # ---- places -------------------------------------------------------------------------------------
 
@@ -293,7 +299,7 @@ class BitnetApp(App[None]):
 
     def _one_run_only(self) -> bool:
         if self.parity_is_live:
-            self.say("a run is live: ctrl+x cancels it", severity="warning")
+            self.say(f"a run is live: {self.key_of('app.cancel')} cancels it", severity="warning")
         return not self.parity_is_live
 
     async def _enter(self, mode: str) -> None:
@@ -315,10 +321,12 @@ class BitnetApp(App[None]):
         self.call_later(self.action_quit)
 
     async def action_back(self) -> None:
-        """Close the filter, or go to the screen before."""
-        if isinstance(self.screen, InspectScreen) and self.screen.clear_filter():
+        """Close the filter, or what was opened over the screen, or go to the screen before."""
+        if isinstance(self.screen, BaseScreen) and self.screen.clear_filter():
             return
-        if self._trail:
+        if len(self.screen_stack) > 1:
+            self.pop_screen()
+        elif self._trail:
             await self.switch_mode(self._trail.pop())
 
     async def action_quit(self) -> None:
@@ -355,23 +363,11 @@ class BitnetApp(App[None]):
         if not self._one_run_only():
             return
 
-        def filled(answer: dict[str, str] | None) -> None:
-            if answer is None:
-                return
-            sides = [str(Path(answer[side]).expanduser()) for side in ("reference", "candidate")]
-            corpus = str(Path(answer["corpus"]).expanduser()) if answer["corpus"] else None
-            self.start_parity(self._request(*sides, corpus=corpus, profile=answer["profile"]))
+        def filled(answers: dict[str, str] | None) -> None:
+            if answers is not None:
+                self.start_parity(request_of(answers))
 
-        self.push_screen(FormScreen("new parity run", self._run_fields()), filled)
-
-    def _run_fields(self) -> list[Field]:
-        profiles = tuple(BELIEF_LIMITS)
-        return [
-            Field("reference", "reference model", self._likely_model()),
-            Field("candidate", "candidate model"),
-            Field("corpus", "corpus", placeholder="empty: the built-in texts", check=existing_or_empty),
-            Field("profile", f"profile ({', '.join(profiles)})", self.settings.profile, check=one_of(profiles)),
-        ]
+        self.push_screen(new_run_form(self.settings, self._likely_model()), filled)
 
     def _likely_model(self) -> str:
         """Return the model the user looks at: the one inspected, or the one highlighted at Home."""
@@ -418,6 +414,6 @@ class BitnetApp(App[None]):
 
 BINDING = (
     *(BitnetApp, HomeScreen, InspectScreen, ParityScreen, ConfirmScreen, FormScreen, HelpScreen),
-    *(PickList, TensorTree),
+    *(RunsScreen, PickList, TensorTree),
 )
 """Everything that binds keys."""

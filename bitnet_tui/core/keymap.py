@@ -1,7 +1,7 @@
 """Which key does what: presets, a user's changes, and what is wrong with them.
 
     keys = resolve(actions, "vim", {"parity.worst": "W"}, "config.toml")
-    keys["parity.next"]                    # ["n", "]"]
+    keys["parity.next"]                    # ["n"]
 
 An action is named `screen.verb` (`parity.worst`); those of `app` are in force on every screen. The screens declare
 their actions with the keys of the preset `default`; whoever has them all passes them in, so that there is one list.

@@ -50,6 +50,10 @@ class BaseScreen(Screen[None]):
         """Yield what lies between the bars."""
         raise NotImplementedError
 
+    def clear_filter(self) -> bool:
+        """Close the filter if it is open, and say whether it was; most screens have none."""
+        return False
+
     @property
     def program(self) -> "BitnetApp":
         """The app this screen belongs to."""

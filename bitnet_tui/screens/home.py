@@ -3,7 +3,6 @@
 import asyncio
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import ClassVar
 
 from textual.app import ComposeResult
@@ -14,10 +13,10 @@ from textual.widget import Widget
 from textual.widgets import OptionList, Static
 
 from bitnet_tui.core.scan import FoundModel, Scanned, find_models, search_folders
-from bitnet_tui.core.store import RunInfo
-from bitnet_tui.core.text import ago, human_bytes, number, safe
+from bitnet_tui.core.text import human_bytes, safe
 from bitnet_tui.screens.base import SPINNER, BaseScreen
 from bitnet_tui.widgets.pick_list import Pick, PickList
+from bitnet_tui.widgets.run_line import run_pick
 
 _ACTIONS = (
     ("list.select", "open what is selected"),
@@ -29,8 +28,6 @@ _ACTIONS = (
 )
 _SLICE = 0.1
 """Seconds of scanning between two looks at the screen."""
-
-_VERDICTS = {"PASS": ("✔", "$success"), "FAIL": ("✘", "$error"), "INCONCLUSIVE": ("?", "$warning")}
 
 
 class HomeScreen(BaseScreen):
@@ -129,7 +126,7 @@ class HomeScreen(BaseScreen):
         runs = await asyncio.to_thread(self.program.store.list)
         box = self.query_one("#runs", PickList)
         now = self.program.clock()
-        box.show([_run_pick(run, now, live=run.id == self.program.live_run) for run in runs])
+        box.show([run_pick(run, now, live=run.id == self.program.live_run) for run in runs])
         box.border_subtitle = Content(
             f"{len(runs)} recorded" if runs else f"none yet: {self.program.key_of('app.new_run')} makes the first"
         )
@@ -145,16 +142,6 @@ def _advance(scan: Iterator[FoundModel | Scanned]) -> tuple[list[FoundModel], Sc
         elif item.done or time.monotonic() > until:
             return found, item
     return found, Scanned(0, done=True)
-
-
-def _run_pick(run: RunInfo, now: float, live: bool) -> Pick:
-    when = ago(now - run.when)
-    if run.problem is not None:
-        return Pick(str(run.path), f"{run.id}  ! {run.problem}", when)
-    sides = " → ".join(Path(side).name for side in (run.reference, run.candidate) if side)
-    mark, style = _VERDICTS.get(run.verdict or "", (f"· {'live' if live else run.status}", "$text-muted"))
-    facts = f"{mark} {number(run.tau_median)} {when:>9}"
-    return Pick(str(run.path), f"{run.id}  {sides or run.kind or 'run'}", facts, style)
 
 
 def _short(path: str) -> str:

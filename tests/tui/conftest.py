@@ -248,6 +248,8 @@ def app_of(tmp_path):
             return jobs[-1]
 
         reader = inspect or (lambda path, **reading: summary(path))
+        if len(paths) == 2 and request is None:
+            request = {"kind": "parity", "reference": paths[0], "candidate": paths[1], "profile": "quantized"}
         app = BitnetApp(paths, request, start, reader, **more)
         app.jobs = jobs
         return app

@@ -11,6 +11,7 @@ from bitnet_tui.screens.help import HelpScreen
 from bitnet_tui.screens.home import HomeScreen
 from bitnet_tui.screens.inspect import InspectScreen
 from bitnet_tui.screens.parity import ParityScreen
+from bitnet_tui.screens.runs import RunsScreen
 from bitnet_tui.widgets.error_card import ErrorCard
 from bitnet_tui.widgets.pick_list import PickList
 from bitnet_tui.widgets.tensor_tree import Part, TensorTree
@@ -424,7 +425,7 @@ async def test_open_checks_its_path(app_of, until, text_of, tmp_path):
         await until(pilot, inspected(app))
 
 
-async def test_a_new_run_starts_what_was_asked_for(app_of, until, tmp_path):
+async def test_a_new_run_starts_what_was_asked_for(app_of, until, text_of, tmp_path):
     """The profile typed into the form was ignored."""
     for name in ("a.gguf", "b.gguf"):
         (tmp_path / name).touch()
@@ -435,12 +436,24 @@ async def test_a_new_run_starts_what_was_asked_for(app_of, until, tmp_path):
         fields["field-reference"].value = str(tmp_path / "a.gguf")
         fields["field-candidate"].value = str(tmp_path / "b.gguf")
         fields["field-profile"].value = "exact"
-        fields["field-profile"].focus()
+        fields["field-max_tokens"].value = "many"
+        fields["field-max_tokens"].focus()
         await pilot.press("enter")
-        assert isinstance(app.screen, FormScreen)
+        assert "'exact': one of lossless" in text_of(app)
         fields["field-profile"].value = "fp32"
+        fields["field-max_tokens"].focus()
+        await pilot.press("enter")
+        assert "'many': a whole number from 1 is allowed" in text_of(app)
+        fields["field-max_tokens"].value = "500"
+        fields["field-candidate_numerics"].value = "float"
+        await pilot.press("ctrl+y")
+        assert app.clipboard == (
+            f"bitnet-tui parity {tmp_path}/a.gguf {tmp_path}/b.gguf --profile fp32 --max-tokens 500 "
+            "--candidate-numerics float"
+        )
+        assert "--candidate-numerics float" in text_of(app)
         fields["field-reference"].focus()
-        await pilot.press("enter", "enter", "down", "up", "down", "enter")
+        await pilot.press("enter", "enter", "down", "up", "down", *["enter"] * 4)
         await until(pilot, parity_ended(app))
         assert app.jobs[0].request == {
             "kind": "parity",
@@ -448,7 +461,9 @@ async def test_a_new_run_starts_what_was_asked_for(app_of, until, tmp_path):
             "candidate": str(tmp_path / "b.gguf"),
             "corpus": None,
             "profile": "fp32",
-            "max_tokens": None,
+            "numerics": "exact-int8",
+            "candidate_numerics": "float",
+            "max_tokens": 500,
         }
 
 
@@ -567,13 +582,15 @@ async def test_the_palette_lists_the_keys_of_the_screen(recorded, until):
         assert app.screen.cursor == app.screen.view.worst()
 
 
-@pytest.mark.parametrize("place", ["home", "inspect", "parity"])
+@pytest.mark.parametrize("place", ["home", "inspect", "parity", "runs"])
 async def test_every_bound_key_can_be_pressed(recorded, app_of, until, place):
-    """A binding whose action had been renamed raised when somebody pressed it."""
-    app = {"home": app_of, "inspect": lambda: app_of(["/models/x.gguf"]), "parity": recorded}[place]()
-    ready = {"home": lambda: isinstance(app.screen, HomeScreen), "inspect": inspected(app), "parity": parity_ended(app)}
+    """A binding whose action had been renamed raised when somebody pressed it; each is a command of the palette too."""
+    makers = {"home": app_of, "inspect": lambda: app_of(["/models/x.gguf"]), "parity": recorded, "runs": recorded}
+    app = makers[place]()
+    ready = {"home": lambda: isinstance(app.screen, HomeScreen), "inspect": inspected(app)}
     async with app.run_test(size=WIDE) as pilot:
-        await until(pilot, ready[place])
+        await until(pilot, ready.get(place, parity_ended(app)))
+        await app.action_show(place)
         for key in await bound_keys(app, pilot):
             await pilot.press(key)
             await pilot.pause()
@@ -623,6 +640,9 @@ async def test_hostile_names_on_every_screen(app_of, made, until, text_of, monke
             seen.append(text_of(app))
         await pilot.press("0")
         await until(pilot, lambda: "hostile" in text_of(app))
+        seen.append(text_of(app))
+        await pilot.press("4")
+        await until(pilot, lambda: isinstance(app.screen, RunsScreen) and app.screen.selected is not None)
         seen.append(text_of(app))
     for text in seen:
         for character in "\x1b\x9b\u202e\u2028\u200b":
