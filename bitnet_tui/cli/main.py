@@ -27,6 +27,8 @@ COMMANDS = {
     "parity": "Compare two checkpoints of one model and judge whether they still agree.",
     "diff": "List in what two model files differ: trits, scales, floats, settings, tokenizer.",
     "convert": "Write a model in another storage, losing nothing, and read it back.",
+    "runs": "List the runs that the app recorded, or delete the oldest.",
+    "locate": "Print where the configuration, themes and runs are.",
 }
 OPEN = "open"
 

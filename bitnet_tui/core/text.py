@@ -16,6 +16,9 @@ from functools import lru_cache
 NAME_LIMIT = 200
 """Characters of a name, a path or a message that are shown before the rest is left out."""
 
+GIB = 1 << 30
+"""Bytes in a GiB."""
+
 TOKEN_LIMIT = 24
 """Characters of one token in the strip; BPE vocabularies hold runs of hundreds of spaces."""
 

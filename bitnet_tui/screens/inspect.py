@@ -37,10 +37,10 @@ class InspectScreen(BaseScreen):
         "s reads them once more, for the known bugs that only the weights show."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("slash", "filter", "filter", key_display="/"),
-        Binding("s", "scan", "scan"),
-        Binding("y", "copy", "copy name"),
-        Binding("o", "app.open", "open"),
+        Binding("slash", "filter", "filter", key_display="/", id="inspect.filter"),
+        Binding("s", "scan", "scan", id="inspect.scan"),
+        Binding("y", "copy", "copy name", id="inspect.copy"),
+        Binding("o", "app.open", "open", id="app.open"),
     ]
     DEFAULT_CSS = """
     InspectScreen {
