@@ -3,9 +3,9 @@
     convert("samples/nano/packed", "model-i2_s.gguf", QuantType.I2_S)
     convert("model-i2_s.gguf", "folder", QuantType.HF_PACKED)
 
-From a Hugging Face folder (packed, or a float master that is ternarised as on loading) or a GGUF, to a GGUF in I2_S,
-TQ1_0 or TQ2_0 or to a packed folder; refuses what would lose. One tensor is in memory at a time. What was written is
-read back and compared before it gets its name.
+From a Hugging Face folder (packed, ternary floats, or a float master that is ternarised as on loading) or a GGUF, to a
+GGUF in I2_S, TQ1_0 or TQ2_0 or to a packed folder, of every graph that is run here; refuses what would lose. One tensor
+is in memory at a time. What was written is read back and compared before it gets its name.
 """
 
 import os
@@ -19,7 +19,7 @@ from typing import Any
 import orjson
 
 from bitnet_engine import conversion_folder, conversion_gguf
-from bitnet_engine.conversion_source import Loss, Source, is_projection
+from bitnet_engine.conversion_source import Loss, Source
 from bitnet_engine.diffing import ModelDiff, TensorDiff, diff_steps
 from bitnet_engine.errors import BitnetError, StorageError, UnsupportedError
 from bitnet_engine.files import write_atomic
@@ -27,6 +27,7 @@ from bitnet_engine.formats import Checkpoint, I2SLayout, QuantType, Reading, ope
 from bitnet_engine.formats.gguf_writer import writing_gguf
 from bitnet_engine.formats.hf import CONFIG, SINGLE
 from bitnet_engine.formats.safetensors_writer import writing_safetensors
+from bitnet_engine.naming import is_projection
 from bitnet_engine.tokenizer_writing import check_carried, write_files
 
 TARGETS = (*conversion_gguf.PACKERS, QuantType.HF_PACKED)
@@ -152,11 +153,11 @@ def _write_gguf(model: Source, path: Path, quant_type: QuantType) -> Iterator[St
 
 def _write_folder(model: Source, folder: Path, quant_type: QuantType) -> Iterator[Step]:  # noqa: ARG001
     folder.mkdir()
-    kind = model.narrowest()
-    config = conversion_folder.config_json(model, kind)
+    chosen = conversion_folder.storage(model)
+    config = conversion_folder.config_json(model, chosen)
     write_atomic(folder / CONFIG, orjson.dumps(config, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
     write_files(model.checkpoint, folder)
-    tensors = conversion_folder.tensors(model, kind)
+    tensors = conversion_folder.tensors(model, chosen)
     for index, tensor in enumerate(writing_safetensors(folder / SINGLE, tensors), 1):
         yield "write", tensor.name, index, len(tensors)
 
@@ -188,8 +189,9 @@ def _is_known(model: Source, tensor: TensorDiff) -> bool:
     if (loss := model.losses.get(tensor.name)) is None:
         return False
     if is_projection(tensor.name):
-        scales = tensor.reference_scale, tensor.candidate_scale
-        return tensor.different == 0 and None not in scales and abs(scales[0] - scales[1]) == loss.max_abs  # pyright: ignore[reportOperatorIssue, reportOptionalOperand]
+        first, second = tensor.reference_scale, tensor.candidate_scale
+        apart = tensor.max_abs if first is None or second is None else abs(first - second)
+        return tensor.different == 0 and apart == loss.max_abs
     return tensor.max_abs == loss.max_abs
 
 

@@ -15,7 +15,7 @@ from bitnet_engine.formats import OutTensor
 from bitnet_engine.formats.floats import encode, rounded
 from bitnet_engine.formats.safetensors_writer import writing_safetensors
 from bitnet_engine.formats.ternary import pack_i2_s
-from tests.engine import tiny
+from tests.engine import shapes, tiny
 
 QuantType = engine.QuantType
 I2_S, TQ1_0, TQ2_0, HF_PACKED = QuantType.I2_S, QuantType.TQ1_0, QuantType.TQ2_0, QuantType.HF_PACKED
@@ -84,7 +84,7 @@ def test_transformers_own_layout_is_what_is_written(folder, tmp_path):
         names = set(file.keys())
         assert len(names) == len(plain.dense) + 2 * len(plain.ternary)
         for name, (trits, _) in plain.ternary.items():
-            assert np.array_equal(file.get_tensor(f"{tiny.hf_name(name)}.weight"), tiny.hf_pack(trits))
+            assert np.array_equal(file.get_tensor(f"{shapes.hf_name(name)}.weight"), tiny.hf_pack(trits))
         assert file.metadata() == {"format": "pt"}
     config = json.loads((tmp_path / "hf" / "config.json").read_bytes())
     assert config["torch_dtype"] == "bfloat16"
@@ -146,7 +146,7 @@ def test_a_scale_that_float16_rounds_is_refused_and_then_measured(packed, tmp_pa
 
 def test_a_rounded_embedding_is_measured(tmp_path, tokenizer_json, monkeypatch):
     """Red when only the first piece of an embedding counts, or the loss is not the one a reader finds."""
-    monkeypatch.setattr(conversion_source, "PIECE", 7 * tiny.EMBED)
+    monkeypatch.setattr(conversion_source, "PIECE", 7 * tiny.SIZES.embed)
     source = tiny.write_packed(tiny.plain_model(seed=8), tmp_path / "a", tokenizer_json)
     (loss, *more) = engine.convert(source, tmp_path / "out.gguf", I2_S, allow_lossy=True).losses
     assert not more

@@ -106,7 +106,7 @@ BAD_GAIN = np.full(128, np.nan, np.float32)
         (None, {"hidden_act": "gelu"}, engine.UnsupportedError, "hidden_act is 'gelu'"),
         (None, {"architectures": ["MixtralForCausalLM"]}, engine.UnsupportedError, "'MixtralForCausalLM' is not run"),
         (None, {"architectures": ["LlamaForCausalLM"]}, engine.UnsupportedError, "computes silu"),
-        (None, {"rope_scaling": {"type": "yarn"}}, engine.UnsupportedError, "'rope_scaling'"),
+        (None, {"rope_scaling": {"type": "yarn"}}, engine.UnsupportedError, r"'rope_scaling\.type' is 'yarn'"),
         (
             None,
             {"rope_parameters": {"type": "linear", "factor": 4.0}},

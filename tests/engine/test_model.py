@@ -53,7 +53,7 @@ def test_logits_match_the_specification(tmp_path, tokenizer_json, activation, ti
     """Red when any operation of the block is missing, doubled or in the wrong place."""
     plain = tiny.plain_model(seed=7, activation=activation, tied=tied)
     model = engine.load(tiny.write_packed(plain, tmp_path / "m", tokenizer_json))
-    tokens = np.random.default_rng(8).integers(0, tiny.VOCAB, 20).tolist()
+    tokens = np.random.default_rng(8).integers(0, tiny.SIZES.vocab, 20).tolist()
     expected = reference.forward(plain, tokens)
     # The floor: the same specification from embeddings moved by half a float32 ulp. Codes of int8
     # activations flip there too, so no float32 engine can do better.
