@@ -153,7 +153,7 @@ class Config:
             )
 
 
-def _from_gguf(keys: "Keys", checkpoint: Checkpoint) -> Config:
+def _from_gguf(keys: Keys, checkpoint: Checkpoint) -> Config:
     architecture = keys.text("general.architecture")
     if architecture not in GGUF_FAMILIES:
         raise _unsupported(checkpoint.path, architecture, GGUF_FAMILIES)
@@ -190,7 +190,10 @@ def _from_gguf(keys: "Keys", checkpoint: Checkpoint) -> Config:
 
 
 def states_activation_quant(checkpoint: Checkpoint) -> bool:
-    """Return whether the checkpoint says if its activations are quantised, or the types of its matrices hint at it."""
+    """Return whether the file or its architecture says if activations are quantised.
+
+    Where neither does, as in GGUF's `llama`, matrices stored as trits are taken for a hint of it.
+    """
     if checkpoint.format != "gguf" or ACTIVATION_QUANT in checkpoint.metadata:
         return True
     family = GGUF_FAMILIES[checkpoint.metadata["general.architecture"]]
@@ -233,7 +236,7 @@ def _ternary_types(checkpoint: Checkpoint) -> bool:
     return any(name in checkpoint.tensors and checkpoint.is_ternary(name) for name in names)
 
 
-def _from_hf(keys: "Keys", checkpoint: Checkpoint) -> Config:
+def _from_hf(keys: Keys, checkpoint: Checkpoint) -> Config:
     names = keys.values.get("architectures")
     architecture = names[0] if isinstance(names, list) and names else None
     if not isinstance(architecture, str) or architecture not in HF_FAMILIES:
@@ -277,7 +280,7 @@ def _from_hf(keys: "Keys", checkpoint: Checkpoint) -> Config:
     )
 
 
-def _quantization(keys: "Keys") -> bool:
+def _quantization(keys: Keys) -> bool:
     """Whether quantization_config is BitNet's; one that asks for another computation is refused."""
     nested = keys.nested("quantization_config")
     nested.require("use_rms_norm", (None, False, True))

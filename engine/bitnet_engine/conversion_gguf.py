@@ -80,10 +80,11 @@ def _architecture(source: Source) -> str:
     c = source.config
     name = ("bitnet-b1.58" if c.activation == "relu2" else "bitnet") if c.sub_norms else "llama"
     name = "qwen3" if c.qk_norm else name
-    what = ""
+    what = None
     if c.input_norm_eps is not None and (name != "qwen3" or c.input_norm_eps != c.rms_eps):
-        what = f"norms before its matrices with an epsilon of {c.input_norm_eps:g}; GGUF has those of qwen3, with the "
-        what += "model's own epsilon"
+        what = (
+            f"norms before its matrices with an epsilon of {c.input_norm_eps:g}; GGUF has those of qwen3 with its own"
+        )
     elif c.rope_factors and name != "llama":
         what = "rope_scaling; GGUF has its factors in llama"
     if what:
