@@ -83,7 +83,7 @@ def _architecture(source: Source) -> str:
     what = None
     if c.input_norm_eps is not None and (name != "qwen3" or c.input_norm_eps != c.rms_eps):
         what = (
-            f"norms before its matrices with an epsilon of {c.input_norm_eps:g}; GGUF has those of qwen3 with its own"
+            f"norms before its matrices with an epsilon of {c.input_norm_eps:g}; GGUF has those of qwen3, with rms_eps"
         )
     elif c.rope_factors and name != "llama":
         what = "rope_scaling; GGUF has its factors in llama"

@@ -1,7 +1,7 @@
 """Orders of rows, and the scales of blocks, there and back."""
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bitnet_engine.formats import Trits
@@ -12,6 +12,7 @@ from tests.engine.families_gguf import llama_order as llama_cpp
 from tests.engine.reference import frequencies
 
 
+@settings(deadline=None)
 @given(heads=st.integers(1, 9), half=st.integers(1, 40))
 def test_rows_are_llama_cpps_and_come_back(heads, half):
     """Red when a permutation is taken for its inverse: they agree for heads of 4 rows and no others."""
@@ -22,6 +23,7 @@ def test_rows_are_llama_cpps_and_come_back(heads, half):
     assert np.array_equal(reordered(written, hf_order(len(rows), heads)).scale, trits.scale)
 
 
+@settings(deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), rows=st.integers(1, 5), blocks=st.integers(1, 3))
 def test_a_scale_for_each_block_comes_back(seed, rows, blocks):
     """Red when scales are written column by column, or a block of zeros keeps one that ggml would not write."""
@@ -36,6 +38,7 @@ def test_a_scale_for_each_block_comes_back(seed, rows, blocks):
         assert np.array_equal(found.scale.reshape(-1)[1:], scale.reshape(-1)[1:])
 
 
+@settings(deadline=None)
 @given(factor=st.floats(1.5, 64), half=st.integers(4, 64), theta=st.floats(1e3, 1e7))
 def test_rotary_factors_match_the_specification(factor, half, theta):
     """Red when wavelengths are compared with the wrong bound, or blended in the wrong direction."""
