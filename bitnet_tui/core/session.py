@@ -92,7 +92,7 @@ def run(request: Request) -> Iterator[Event]:
     | generate | path, prompt, max_new, temperature, top_k, top_p, seed |
     | stats, scan | path |
     | diff | reference, candidate |
-    | convert | path, target, type, allow_lossy |
+    | convert | path, target, type, allow_lossy, force=False |
     """
     kinds: dict[str, Callable[[Request], Iterator[Event]]] = {
         "parity": _parity,
@@ -291,9 +291,10 @@ def _convert(request: Request) -> Iterator[Event]:
     import bitnet_engine as engine
     from bitnet_engine.conversion import Conversion, convert_steps
 
-    kind, settings = engine.QuantType(request["type"]), {"allow_lossy": request["allow_lossy"], **_reading(request)}
+    kind = engine.QuantType(request["type"])
+    allowed = {"allow_lossy": request["allow_lossy"], "force": request.get("force", False)}
     yield (start := _start(request))
-    for step in convert_steps(request["path"], request["target"], kind, **settings):
+    for step in convert_steps(request["path"], request["target"], kind, **allowed, **_reading(request)):
         if isinstance(step, Conversion):
             yield {"event": "report", "report": {**step.to_json(), "stamp": engine.stamp(id=start["id"])}}
         else:

@@ -106,6 +106,8 @@ class Report:
         """
         path = Path(path)
         try:
+            if path.exists() and not path.is_file():
+                raise FormatError(f"{path}: is no regular file; pass a report.json")  # a pipe would never end
             value = orjson.loads(path.read_bytes())
         except OSError as error:
             raise StorageError(f"{path}: cannot read: {error.strerror}") from error
@@ -163,6 +165,9 @@ def _from_json(value: Mapping[str, Any]) -> Report:
         "failures",
         "failures_omitted",
     )
+    objects = ("stamp", "reference", "candidate", "settings", "corpus", "metrics")
+    if bad := [name for name in objects if not isinstance(value[name], Mapping)]:
+        raise TypeError(f"{bad[0]} is no object")
     return Report(
         **{name: value[name] for name in copied},
         tokenizer=_tokenizer(value["tokenizer"]),
