@@ -16,7 +16,6 @@ from pathlib import Path
 
 from bitnet_engine.errors import BitnetError, CorpusError, StorageError
 
-
 DOCUMENT_BYTES = 64 << 20
 """The largest document that is read: all its tokens are in memory at a time."""
 
