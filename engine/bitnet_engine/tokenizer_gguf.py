@@ -171,7 +171,7 @@ def _bpe(path: Path, tokens: list[str], merges: list[str], rule: Rule) -> models
             ignore_merges=rule.ignore_merges,
         )
     except Exception as error:  # the library raises bare Exception for a merge of unknown pieces
-        said = str(error).splitlines()[0]
+        said = (str(error).splitlines() or [""])[0]
         raise FormatError(f"{path}: tokenizer.ggml.merges cannot be used: {said}") from error
 
 
