@@ -115,9 +115,11 @@ class Report:
             raise FormatError(f"{path}: not JSON at byte {error.pos}: {error.msg}; pass a report.json") from error
         _check_schema(path, value)
         try:
-            return _from_json(value)
-        except (KeyError, TypeError, ValueError) as error:
+            report = _from_json(value)
+            report.to_json()  # what cannot be written again is damaged too: a rate of no strings, say
+        except (KeyError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
             raise FormatError(f"{path}: a damaged parity report: {error!r}; make it again") from error
+        return report
 
 
 def gather(tokenizer: TokenizerParity, metrics: Mapping[str, Any], documents: tuple[DocumentRow, ...]) -> Numbers:
