@@ -311,7 +311,7 @@ def test_another_conversion_and_a_stray_folder_are_left_alone(tmp_path, packed):
     stray = tmp_path / ".model.gguf.unproved"
     stray.mkdir()
     (stray / "notes").write_text("keep")
-    first = convert_steps(packed, tmp_path / "model.gguf", engine.QuantType.I2_S)
+    first = convert_steps(packed, tmp_path / "model.gguf", engine.QuantType.I2_S, force=True)
     next(first)
     engine.convert(packed, tmp_path / "model.gguf", engine.QuantType.I2_S)
     list(first)

@@ -131,7 +131,9 @@ def _set(document: Any, place: tuple[Any, ...], value: Any) -> None:
             document = document[key]
         except (KeyError, IndexError, TypeError):
             return  # an earlier edit took the place away
-    if isinstance(document, dict) or (isinstance(document, list) and place[-1] < len(document)):
+    # An edit may have put a list where there was an object.
+    fits = isinstance(document, list) and isinstance(place[-1], int) and place[-1] < len(document)
+    if isinstance(document, dict) or fits:
         document[place[-1]] = value
 
 
