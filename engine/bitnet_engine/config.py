@@ -341,8 +341,8 @@ def _rope(keys: Keys, head_dim: int) -> tuple[float, tuple[float, ...]]:
         )
     if head_dim > LARGEST_HEAD:
         raise FormatError(
-            f"{keys.path}: a head of {head_dim} dimensions is asked for; up to {LARGEST_HEAD} are allowed. The metadata "
-            f"is damaged; convert the model again."
+            f"{keys.path}: a head of {head_dim} dimensions is asked for; up to {LARGEST_HEAD} are allowed. The "
+            f"metadata is damaged; convert the model again."
         )
     positions = nested.count("original_max_position_embeddings")
     return theta, Llama3Scaling(nested.real("factor"), low, high, positions).factors(head_dim, theta)
