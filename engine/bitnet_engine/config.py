@@ -64,6 +64,8 @@ ROPE_KEYS = {"rope.dimension_count", "rope.freq_base", "rope.scaling.original_co
 ACTIVATION_QUANT = "bitnet_tui.activation_quant"
 """Our own key of GGUF: false in a ternary file of a model trained without int8 activations, which no other key says."""
 ROPE_FREQS = "rope_freqs.weight"
+LARGEST_HEAD = 1 << 16
+"""Of models whose rotary factors are computed, one a pair of dimensions, before any tensor is compared with it."""
 
 
 @dataclass(frozen=True)
@@ -139,6 +141,12 @@ class Config:
         read = _from_gguf if checkpoint.format == "gguf" else _from_hf
         config = read(Keys(checkpoint.path, checkpoint.metadata), checkpoint)
         config._check(checkpoint.path)
+        if config.layers > len(checkpoint.tensors):
+            # A declared number is compared with what is there before anything counts up to it.
+            raise FormatError(
+                f"{checkpoint.path}: the metadata declares {config.layers} layers, the file holds "
+                f"{len(checkpoint.tensors)} tensors. The metadata is damaged; convert the model again."
+            )
         return config
 
     def _check(self, path: Path) -> None:
@@ -146,6 +154,11 @@ class Config:
             raise FormatError(
                 f"{path}: {self.heads} attention heads are not a multiple of {self.kv_heads} key/value heads. "
                 f"The metadata is damaged; convert the model again."
+            )
+        if not self.head_dim:
+            raise FormatError(
+                f"{path}: {self.heads} attention heads share an embedding of {self.embed}, which leaves none a "
+                f"dimension. The metadata is damaged; convert the model again."
             )
         if self.head_dim % 2:
             raise UnsupportedError(
@@ -326,6 +339,11 @@ def _rope(keys: Keys, head_dim: int) -> tuple[float, tuple[float, ...]]:
             f"{keys.path}: metadata '{name}.low_freq_factor' is {low:g}; a number below high_freq_factor, "
             f"{high:g}, is allowed."
         )
+    if head_dim > LARGEST_HEAD:
+        raise FormatError(
+            f"{keys.path}: a head of {head_dim} dimensions is asked for; up to {LARGEST_HEAD} are allowed. The "
+            f"metadata is damaged; convert the model again."
+        )
     positions = nested.count("original_max_position_embeddings")
     return theta, Llama3Scaling(nested.real("factor"), low, high, positions).factors(head_dim, theta)
 
@@ -335,7 +353,10 @@ def _embedding_rows(checkpoint: Checkpoint) -> int:
     name = tensor_name(checkpoint, "token_embd")
     if name not in checkpoint.tensors:
         raise FormatError(f"{checkpoint.path}: there is no tensor '{name}'; every model needs its token embedding.")
-    return checkpoint.tensors[name].shape[0]
+    shape = checkpoint.tensors[name].shape
+    if len(shape) != 2 or not shape[0]:
+        raise FormatError(f"{checkpoint.path}: tensor '{name}' has shape {list(shape)}; a row a token was expected.")
+    return shape[0]
 
 
 def _unsupported(path: Path, architecture: object, known: Any) -> UnsupportedError:

@@ -60,9 +60,11 @@ class Keys:
     def real(self, key: str, absent: float | None = None) -> float:
         """Return a positive number, rounded to float32; `absent` where the key is."""
         value = self._get(key) if absent is None or self.values.get(key) is not None else absent
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < np.float32(value) < 1e30:
+        # Compared before it is rounded: numpy warns of a number past the largest float32.
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 1e-30 < value < 1e30:
             raise FormatError(
-                f"{self.path}: metadata '{self.prefix}{key}' is {value!r}; a positive number was expected."
+                f"{self.path}: metadata '{self.prefix}{key}' is {value!r}; a positive number from 1e-30 to 1e30 was "
+                f"expected."
             )
         return float(np.float32(value))
 

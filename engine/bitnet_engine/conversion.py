@@ -65,6 +65,7 @@ def convert(
     quant_type: QuantType,
     *,
     allow_lossy: bool = False,
+    force: bool = False,
     i2s_layout: I2SLayout | None = None,
     kernel_config: Path | None = None,
     progress: Callable[[str, str, int, int], object] | None = None,
@@ -72,7 +73,8 @@ def convert(
     """Write the model at `source` to `target`, its matrices as `quant_type`: HF_PACKED is a folder, others a GGUF.
 
     With `allow_lossy` scales and embeddings that the target rounds are rounded, and listed in the result; trits are
-    never changed. `i2s_layout` and `kernel_config` say how the source is read, as in `open_checkpoint`. `progress` gets
+    never changed. A file at `target` is replaced with `force` only; a link, the source itself or what is no regular
+    file never is. `i2s_layout` and `kernel_config` say how the source is read, as in `open_checkpoint`. `progress` gets
     what a `Step` holds.
 
     Raises:
@@ -81,7 +83,13 @@ def convert(
         UnsupportedError: the model or the type is not converted here, or something would be lost.
     """
     steps = convert_steps(
-        source, target, quant_type, allow_lossy=allow_lossy, i2s_layout=i2s_layout, kernel_config=kernel_config
+        source,
+        target,
+        quant_type,
+        allow_lossy=allow_lossy,
+        force=force,
+        i2s_layout=i2s_layout,
+        kernel_config=kernel_config,
     )
     for step in steps:
         if isinstance(step, Conversion):
@@ -97,6 +105,7 @@ def convert_steps(
     quant_type: QuantType,
     *,
     allow_lossy: bool = False,
+    force: bool = False,
     i2s_layout: I2SLayout | None = None,
     kernel_config: Path | None = None,
 ) -> Iterator[Step | Conversion]:
@@ -105,8 +114,9 @@ def convert_steps(
     if quant_type not in TARGETS:
         raise UnsupportedError(f"{target}: {quant_type} is not written here; {', '.join(TARGETS)} are.")
     target = target if target.name else target.resolve()
-    _check_target(target, quant_type)
+    _check_target(target, quant_type, force=force)
     with open_checkpoint(source, i2s_layout=i2s_layout, kernel_config=kernel_config) as checkpoint:
+        _check_apart(checkpoint, target)
         model = Source(checkpoint, allow_lossy=allow_lossy)
         model.check_rows(quant_type)
         write = _write_folder if quant_type is QuantType.HF_PACKED else _write_gguf
@@ -117,6 +127,7 @@ def convert_steps(
             yield from write(model, unproved, quant_type)
             yield from _verify(model, unproved)
             size = _model_file(unproved).stat().st_size
+            _check_target(target, quant_type, force=force)  # again: somebody may have put a file there meanwhile
             os.replace(unproved, target)
         except ValueError as error:
             raise UnsupportedError(f"{checkpoint.path}: {quant_type} cannot hold this model: {error}") from error
@@ -135,13 +146,30 @@ def _private_folder(target: Path) -> Path:
         raise StorageError(f"{target}: cannot be written: {error.strerror}") from error
 
 
-def _check_target(target: Path, quant_type: QuantType) -> None:
+def _check_target(target: Path, quant_type: QuantType, *, force: bool) -> None:
+    """Refuse a target that would be lost.
+
+    Raises:
+        StorageError: it is a link, a folder with something in it, no regular file, or a file and `force` is not given.
+    """
+    if target.is_symlink():
+        # Replaced, it would no longer be one; written through, the blob of a download cache would not fit its hash.
+        raise StorageError(f"{target}: is a symbolic link; links are not written through: name the file itself.")
     if quant_type is QuantType.HF_PACKED:
         # A folder is not replaced: nobody can tell whether all that is in it may go.
         if target.exists() and (not target.is_dir() or any(target.iterdir())):
             raise StorageError(f"{target}: is there already and not an empty folder; name a new one.")
     elif target.is_dir():
         raise StorageError(f"{target}: is a folder; {quant_type} is written as one GGUF file: name that.")
+    elif target.exists() and not target.is_file():
+        raise StorageError(f"{target}: is there already and no regular file; name a new one.")
+    elif target.exists() and not force:
+        raise StorageError(f"{target}: is there already; name a new file, or replace this one with --force.")
+
+
+def _check_apart(checkpoint: Checkpoint, target: Path) -> None:
+    if target.exists() and any(file.samefile(target) for file in checkpoint.files):
+        raise StorageError(f"{target}: is the source itself; name a new file.")
 
 
 def _write_gguf(model: Source, path: Path, quant_type: QuantType) -> Iterator[Step]:

@@ -41,7 +41,7 @@ def test_convert_refuses_what_float16_would_round(tmp_path, tokenizer_json):
     folder = tiny.write_packed(tiny.plain_model(seed=1), tmp_path / "m", tokenizer_json)
     (tmp_path / "out.gguf").write_bytes(b"the old file")
     with pytest.raises(engine.UnsupportedError, match=r"'model\.embed_tokens\.weight' is not exact in float16"):
-        engine.convert(folder, tmp_path / "out.gguf", QuantType.I2_S)
+        engine.convert(folder, tmp_path / "out.gguf", QuantType.I2_S, force=True)
     assert (tmp_path / "out.gguf").read_bytes() == b"the old file"
 
 
