@@ -17,6 +17,10 @@ IDENTICAL = Numbers(
     tau_b_median=1.0,
     tau_b_undefined=0,
     tau_b_not_one=0,
+    tau_b_estimated=0,
+    tau_b_error=0.0,
+    floor_tau_b=math.nan,
+    floor_delta_mean_nll=math.nan,
     nll_undefined=0,
     nll_unequal=0,
     nll_reference=[300.0] * 20,
@@ -59,7 +63,9 @@ def test_limits_are_those_of_the_mission():
 
 def test_an_unknown_profile_lists_the_known_ones():
     """Red when a typo falls back to a default profile."""
-    with pytest.raises(BitnetError, match="profile 'quantised' is not known; choose one of lossless, fp32, quantized"):
+    with pytest.raises(
+        BitnetError, match="profile 'quantised' is not known; choose one of lossless, nightly, fp32, quantized"
+    ):
         Gates.profile("quantised")
 
 

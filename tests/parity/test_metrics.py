@@ -11,9 +11,13 @@ from scipy.special import log_softmax, rel_entr, softmax
 from scipy.stats import kendalltau
 
 from bitnet_engine.errors import BitnetError
-from bitnet_parity import measure, metrics
+from bitnet_parity import Belief, metrics
 
 INF, NAN = math.inf, math.nan
+
+
+def measure(reference, candidate, targets, *, vocab, top_k):
+    return metrics.measure(reference, candidate, targets, vocab=vocab, top_k=top_k, belief=Belief(vocab=vocab))
 
 
 def two_sides(rows=6, vocab=50):
