@@ -192,6 +192,49 @@ def test_the_worst_gate_is_the_verdict():
     assert judge(replace(unsure, strings_equal=0), QUANTIZED).verdict is FAIL
 
 
+def test_a_margin_under_the_noise_floor_is_the_floor():
+    """Red when a difference that the reference shows against itself fails, or nobody learns of the wider limit."""
+    shaky = replace(drifted([0.021, 0.0215] * 10), floor_delta_mean_nll=0.02, floor_tau_b=0.9999)
+    found = gate(shaky, QUANTIZED, "probability")
+    assert (found.status, found.limit) == (PASS, 0.04)
+    assert found.detail.startswith("limit 0.02 widened to 0.04, 2 × the noise floor; Δ +0.021")
+    assert gate(replace(shaky, floor_delta_mean_nll=0.001), QUANTIZED, "probability").status is FAIL
+    assert gate(shaky, QUANTIZED, "belief").detail == "median tau-b over 2000 tokens"
+
+
+def test_lossless_takes_no_noise_for_an_excuse():
+    """Red when `exact` is softened by the floor."""
+    shaky = replace(IDENTICAL, tau_b_not_one=1, nll_unequal=1, floor_tau_b=0.5, floor_delta_mean_nll=1.0)
+    assert [result.status for result in judge(shaky, LOSSLESS).gates] == [PASS, FAIL, FAIL]
+
+
+@pytest.mark.parametrize(
+    ("median", "error", "status"),
+    [
+        (0.64, 0.01, PASS),
+        (0.61, 0.01, INCONCLUSIVE),
+        (0.59, 0.01, INCONCLUSIVE),
+        (0.56, 0.01, FAIL),
+        (0.9, math.nan, INCONCLUSIVE),
+        (math.nan, 0.01, INCONCLUSIVE),
+    ],
+)
+def test_an_estimate_near_the_limit_does_not_decide(median, error, status):
+    """Red when an estimate within its own error of the limit passes or fails."""
+    estimated = replace(IDENTICAL, tau_b_median=median, tau_b_error=error, tau_b_estimated=1500, tau_b_not_one=2000)
+    found = gate(estimated, QUANTIZED, "belief")
+    assert found.status is status
+    assert "estimated on 1500 with a standard error of" in found.detail
+    assert ("run with --exact" in found.detail) == (status is INCONCLUSIVE)
+
+
+def test_lossless_is_not_proved_by_estimates():
+    """Red when every estimate is 1 and lossless passes; one estimate under 1 does disprove it."""
+    estimated = replace(IDENTICAL, tau_b_estimated=1500, tau_b_error=2e-4)
+    assert gate(estimated, LOSSLESS, "belief").status is INCONCLUSIVE
+    assert gate(replace(estimated, tau_b_not_one=1), LOSSLESS, "belief").status is FAIL
+
+
 def test_json_is_the_gate_event():
     """Red when the live gates and the stored ones are two formats."""
     assert judge(IDENTICAL, FP32).to_json()["gates"][1] == {

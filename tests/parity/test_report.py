@@ -76,6 +76,15 @@ def test_schema_and_identity_are_in_the_file(report, tmp_path):
     assert value["tokenizer"]["first_difference"]["string"].startswith("battery ")
 
 
+def test_a_floor_is_part_of_the_stored_numbers(report, tmp_path):
+    """Red when a report is judged again under limits finer than the noise of its own run."""
+    report.export(tmp_path)
+    again = Report.load(tmp_path / "report.json")
+    assert again.floor == report.floor
+    strict = dataclasses.replace(Gates.profile("quantized"), median_tau_b=1.0, floor_factor=10.0)
+    assert again.judge(strict).gates[1].limit == pytest.approx(1 - 10 * (1 - report.floor.tau_b))
+
+
 @pytest.mark.parametrize(
     ("data", "message"),
     [
