@@ -28,14 +28,14 @@ from bitnet_parity.statistics import (
     wilson_interval,
 )
 
-_TAU_PERCENTILES = {"median": 0.5, "p10": 0.1, "p05": 0.05, "p01": 0.01}
+TAU_PERCENTILES = {"median": 0.5, "p10": 0.1, "p05": 0.05, "p01": 0.01}
 # As llama.cpp's --kl-divergence prints them; its percentiles are linear between neighbours too.
 _TAILS = {"p10": 0.1, "p05": 0.05, "p01": 0.01, "p00.1": 0.001}
-_KL_PERCENTILES = {"p99.9": 0.999, "p99": 0.99, "p95": 0.95, "p90": 0.9, "median": 0.5, **_TAILS}
-_DELTA_P_PERCENTILES = {**_KL_PERCENTILES, "p75": 0.75, "p25": 0.25}
-_WORST_FIELDS = ("index", "document", "position", "token", "text", "tau_b", "tau_b_error", "tau_top", "kl")
+KL_PERCENTILES = {"p99.9": 0.999, "p99": 0.99, "p95": 0.95, "p90": 0.9, "median": 0.5, **_TAILS}
+DELTA_P_PERCENTILES = {**KL_PERCENTILES, "p75": 0.75, "p25": 0.25}
+WORST_FIELDS = ("index", "document", "position", "token", "text", "tau_b", "tau_b_error", "tau_top", "kl")
 _COLUMNS = ("tau_b", "tau_top", "kl", "delta_p")
-_MEANS = ("js", "nmse", "cosine", "max_abs", "overlap")
+MEANS = ("js", "nmse", "cosine", "max_abs", "overlap")
 
 
 class Tally:
@@ -47,7 +47,7 @@ class Tally:
     def __init__(self, *, near_tie: float | None, top_k: int) -> None:
         self._near_tie, self._top_k = near_tie, top_k
         self._columns = {name: array("d") for name in _COLUMNS}
-        self._means = {name: _Mean() for name in _MEANS}
+        self._means = {name: _Mean() for name in MEANS}
         self._errors = _Mean()
         self._flips = self._near_ties = self._estimated = 0
         self._nll_undefined = self._nll_unequal = 0
@@ -77,7 +77,7 @@ class Tally:
         # A heap whose first is the best of the worst: the one that a worse token replaces.
         entry = (math.inf if math.isnan(row.tau_b) else -row.tau_b, -row.index)
         if len(self._worst) < WORST or entry > self._worst[0][:2]:
-            kept = (*entry, {name: finite(getattr(row, name)) for name in _WORST_FIELDS})
+            kept = (*entry, {name: finite(getattr(row, name)) for name in WORST_FIELDS})
             (heapq.heappush if len(self._worst) < WORST else heapq.heapreplace)(self._worst, kept)
 
     def summary(self, documents: Sequence[DocumentRow], policy: Mapping[str, Any]) -> dict[str, Any]:
@@ -132,7 +132,7 @@ class Tally:
         defined = values[~np.isnan(values)]
         ordered = np.sort(np.where(np.isnan(values), -np.inf, values))
         return {
-            **_percentiles(ordered, _TAU_PERCENTILES),
+            **_percentiles(ordered, TAU_PERCENTILES),
             "min": finite(percentile(ordered, 0.0)),
             "mean": float(defined.mean()) if len(defined) else None,
             "undefined": len(values) - len(defined),
@@ -149,7 +149,7 @@ class Tally:
         return {
             "mean": float(finite_values.mean()) if len(finite_values) else None,
             "max": finite(percentile(ordered, 1.0)),
-            **_percentiles(ordered, _KL_PERCENTILES),
+            **_percentiles(ordered, KL_PERCENTILES),
             "min": finite(percentile(ordered, 0.0)),
             "undefined": len(values) - len(finite_values),
         }
@@ -163,7 +163,7 @@ class Tally:
             "mean": float(defined.mean()) if len(defined) else None,
             "rms": math.sqrt(float((defined * defined).mean())) if len(defined) else None,
             "max": finite(percentile(ordered, 1.0)),
-            **_percentiles(ordered, _DELTA_P_PERCENTILES),
+            **_percentiles(ordered, DELTA_P_PERCENTILES),
             "min": finite(percentile(ordered, 0.0)),
             "undefined": len(values) - len(defined),
         }
