@@ -141,10 +141,11 @@ def _belief_exact(numbers: Numbers, _limit: float) -> tuple[Verdict, str]:
 
 def _belief_median(numbers: Numbers, limit: float) -> tuple[Verdict, str]:
     found = f"median tau-b over {numbers.tokens} tokens"
-    if numbers.tau_b_estimated:
+    # A median that is missing fails, however it was come by.
+    if numbers.tau_b_estimated and not math.isnan(numbers.tau_b_median):
         error = numbers.tau_b_error
         found += f", estimated on {numbers.tau_b_estimated} with a standard error of {error:.6f}"
-        # All tokens share one subset, so their errors need not average out. NaN is not far from anything.
+        # All tokens share one subset, so their errors need not average out. An error of NaN decides nothing.
         if not abs(numbers.tau_b_median - limit) > 2 * error:
             return Verdict.INCONCLUSIVE, f"{found}; too near the limit for an estimate, run with --exact"
     # Comparing with NaN is False: a median that is missing fails.

@@ -216,7 +216,6 @@ def test_lossless_takes_no_noise_for_an_excuse():
         (0.59, 0.01, INCONCLUSIVE),
         (0.56, 0.01, FAIL),
         (0.9, math.nan, INCONCLUSIVE),
-        (math.nan, 0.01, INCONCLUSIVE),
     ],
 )
 def test_an_estimate_near_the_limit_does_not_decide(median, error, status):
@@ -226,6 +225,12 @@ def test_an_estimate_near_the_limit_does_not_decide(median, error, status):
     assert found.status is status
     assert "estimated on 1500 with a standard error of" in found.detail
     assert ("run with --exact" in found.detail) == (status is INCONCLUSIVE)
+
+
+def test_a_median_that_is_missing_fails_estimated_or_not():
+    """Red when a missing number is INCONCLUSIVE: more work would not find it."""
+    missing = replace(IDENTICAL, tau_b_median=math.nan, tau_b_error=0.01, tau_b_estimated=1500, tau_b_undefined=1500)
+    assert gate(missing, QUANTIZED, "belief").status is FAIL
 
 
 def test_lossless_is_not_proved_by_estimates():
