@@ -25,6 +25,7 @@ COMMANDS = {
     "generate": "Continue a prompt.",
     "eval": "Score a corpus: mean nll and perplexity.",
     "parity": "Compare two checkpoints of one model and judge whether they still agree.",
+    "judge": "Judge a stored parity report by another profile.",
     "diff": "List in what two model files differ: trits, scales, floats, settings, tokenizer.",
     "convert": "Write a model in another storage, losing nothing, and read it back.",
     "runs": "List the runs that the app recorded, or delete the oldest.",

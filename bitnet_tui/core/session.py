@@ -37,12 +37,15 @@ __all__ = [
     "StorageError",
     "atomic_file",
     "inspect",
+    "judge",
     "run",
     "tokenize",
     "write_atomic",
 ]
 
 Request = dict[str, Any]
+REPORT = "report.json"
+"""What a run's folder calls its report."""
 
 
 def inspect(
@@ -94,6 +97,27 @@ def _quiet_libraries() -> Iterator[None]:
         os.close(kept)
 
 
+def judge(path: str, profile: str) -> dict[str, Any]:
+    """Judge the stored report at `path` by a profile, named or a .toml file; JSON-ready.
+
+    Raises:
+        BitnetError: no report of this version there, or no such profile.
+    """
+    import bitnet_parity as parity
+
+    gates = parity.Gates.named(profile)
+    file = Path(path) / REPORT if Path(path).is_dir() else Path(path)
+    report = parity.Report.load(file)
+    return {
+        "schema": "bitnet-tui/judgement",
+        "schema_version": 1,
+        "report": str(file).encode("utf-8", "backslashreplace").decode(),
+        "judgement": report.judge(gates).to_json(),
+        "stored": report.judgement.to_json(),
+        "stamp": dict(report.stamp),
+    }
+
+
 def run(request: Request) -> Iterator[Event]:
     """Run `request` and yield its events, all but `run.end` and `error`, which are the worker's.
 
@@ -101,7 +125,8 @@ def run(request: Request) -> Iterator[Event]:
     |---|---|
     | all | i2s_layout="auto", kernel_config=None; parity and diff also candidate_i2s_layout, candidate_kernel_config |
     | eval, generate, parity | numerics=NUMERICS[0]; parity also candidate_numerics=numerics |
-    | parity | reference, candidate, corpus=None, profile, context=None, max_tokens=None, export=None |
+    | parity | reference, candidate, corpus=None, profile, context=None, max_tokens=None, export=None, exact=False, |
+    | | seed=0, floor_documents=None |
     | eval | path, corpus=None, context=None, max_tokens=None |
     | generate | path, prompt, max_new, temperature, top_k, top_p, seed |
     | stats, scan | path |
@@ -155,7 +180,7 @@ def _parity(request: Request) -> Iterator[Event]:
     import bitnet_engine as engine
     import bitnet_parity as parity
 
-    gates = parity.Gates.profile(request["profile"])
+    gates = parity.Gates.named(request["profile"])
     corpus = parity.load_corpus(_corpus_path(request))
     yield (start := _start(request))
     loaded: list[Any] = []
@@ -177,6 +202,10 @@ def _parity(request: Request) -> Iterator[Event]:
         gates=gates,
         context=context,
         max_tokens=request.get("max_tokens"),
+        exact=request.get("exact", False),
+        seed=request.get("seed", 0),
+        variants=_variants(reference, request.get("seed", 0)),
+        floor_documents=_floor_documents(request),
         stamp=engine.stamp(id=start["id"], numerics=_together(reference.numerics, candidate.numerics)),
         reference_description=reference_description,
         candidate_description=candidate_description,
@@ -193,6 +222,20 @@ def _parity(request: Request) -> Iterator[Event]:
             yield {"event": "gate", **early.to_json()}
         else:
             yield {"event": _EVENTS[type(item).__name__], **item.to_json()}
+
+
+def _variants(reference: "Model", seed: int) -> dict[str, Any]:
+    """Return the reference with what must not matter changed, for the noise floor."""
+    from bitnet_engine.variants import HalfUlp, OtherShape
+
+    return {"half_ulp_input": HalfUlp(reference, seed), "other_shape": OtherShape(reference)}
+
+
+def _floor_documents(request: Request) -> int:
+    from bitnet_parity.comparison import FLOOR_DOCUMENTS
+
+    asked = request.get("floor_documents")
+    return FLOOR_DOCUMENTS if asked is None else asked
 
 
 _EVENTS = {"Stage": "stage", "Plan": "plan", "TokenRow": "token", "DocumentRow": "document"}

@@ -1,6 +1,7 @@
 """One window at a time through both models: a document's ids in, a row a token out.
 
-    for window in Scorer(reference, candidate, tokenizer, context=512, top_k=10).windows(document): ...
+    scorer = Scorer(reference, candidate, tokenizer, context=512, top_k=10, belief=Belief(vocab=4096))
+    for window in scorer.windows(document): ...
 
 Row i of a window's logits is scored on its id i + 1; the last row predicts what the window does not hold and
 is dropped. Knows no gate and no total.
@@ -9,15 +10,20 @@ is dropped. Knows no gate and no total.
 import functools
 from array import array
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
 from bitnet_engine.errors import BitnetError
+from bitnet_parity.belief import Belief
 from bitnet_parity.corpus import windows
 from bitnet_parity.metrics import WindowMetrics, measure
 from bitnet_parity.rows import TokenRow, TopId
 from bitnet_parity.sources import LogitSource, TokenizerSource
+
+_NUMBERS = tuple(
+    field.name for field in fields(WindowMetrics) if field.name not in ("same_top", "top_reference", "top_candidate")
+)
 
 
 @dataclass(frozen=True)
@@ -36,10 +42,9 @@ class EncodedDocument:
 
 @dataclass(frozen=True)
 class ScoredWindow:
-    """The ids both sides were fed, the measures of the scored ones, and the same as rows."""
+    """The ids both sides were fed, and a row for each that was scored."""
 
     path: list[int]
-    metrics: WindowMetrics
     rows: list[TokenRow]
 
 
@@ -54,9 +59,10 @@ class Scorer:
         *,
         context: int,
         top_k: int,
+        belief: Belief,
     ) -> None:
         self._reference, self._candidate, self._tokenizer = reference, candidate, tokenizer
-        self._context, self._top_k = context, top_k
+        self._context, self._top_k, self._belief = context, top_k, belief
         self._piece = functools.cache(tokenizer.piece)
         self._scored = 0
 
@@ -69,14 +75,16 @@ class Scorer:
         position = document.context_only
         for path in windows(document.ids, bos=self._tokenizer.bos, context=self._context):
             metrics = self._measure(path)
+            self._belief.note(metrics.tau_b)
             rows = [self._row(document.name, position + i, path[i + 1], metrics, i) for i in range(len(path) - 1)]
-            yield ScoredWindow(path, metrics, rows)
+            yield ScoredWindow(path, rows)
             position += len(rows)
 
     def _measure(self, path: list[int]) -> WindowMetrics:
         reference = predictions("reference", self._reference, path)
         candidate = predictions("candidate", self._candidate, path)
-        return measure(reference, candidate, path[1:], vocab=self._tokenizer.vocab_size, top_k=self._top_k)
+        vocab = self._tokenizer.vocab_size
+        return measure(reference, candidate, path[1:], vocab=vocab, top_k=self._top_k, belief=self._belief)
 
     def _row(self, document: str, position: int, token: int, metrics: WindowMetrics, i: int) -> TokenRow:
         self._scored += 1
@@ -86,12 +94,8 @@ class Scorer:
             position=position,
             token=token,
             text=self._piece(token),
-            tau_b=float(metrics.tau_b[i]),
-            kl=float(metrics.kl[i]),
-            nll_reference=float(metrics.nll_reference[i]),
-            nll_candidate=float(metrics.nll_candidate[i]),
             same_top=bool(metrics.same_top[i]),
-            margin=float(metrics.margin[i]),
+            **{name: float(getattr(metrics, name)[i]) for name in _NUMBERS},
             top_reference=self._named(metrics.top_reference[i]),
             top_candidate=self._named(metrics.top_candidate[i]),
         )
