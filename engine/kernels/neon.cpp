@@ -19,8 +19,10 @@ struct Vector {
   static Register load(const uint8_t* at) { return vreinterpretq_s8_u8(vld1q_u8(at)); }
   template <int f>
   static Register field(Register w) {
-    if constexpr (f == 3) return vreinterpretq_s8_u8(vshrq_n_u8(vreinterpretq_u8_s8(w), 6));
-    return vandq_s8(w, vdupq_n_s8(3 << 2 * f));
+    if constexpr (f == 3)
+      return vreinterpretq_s8_u8(vshrq_n_u8(vreinterpretq_u8_s8(w), 6));
+    else
+      return vandq_s8(w, vdupq_n_s8(3 << 2 * f));
   }
   static Register broadcast(const uint8_t* four) {
     int32_t codes;

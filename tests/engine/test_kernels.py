@@ -127,9 +127,10 @@ def test_the_kernel_reads_the_layer_it_is_told(use):
     use(Backend("native", ISAS[0]))
     random = np.random.default_rng(0)
     trits = random.integers(-1, 2, (3, 70, 50)).astype(np.int8)
-    stacked = packing.stack([PackedTernary.from_trits(t, scale) for t, scale in zip(trits, (0.5, 1.0, 2.0), strict=True)])
+    scales = (0.5, 1.0, 2.0)
+    stacked = packing.stack([PackedTernary.from_trits(trits[i], scale) for i, scale in enumerate(scales)])
     x = jnp.asarray(random.normal(size=(2, 50)).astype(np.float32))
-    for layer, scale in enumerate((0.5, 1.0, 2.0)):
+    for layer, scale in enumerate(scales):
         expected = bitlinear(x, PackedTernary.from_trits(trits[layer], scale))
         found = jax.jit(lambda x, w, layer: bitlinear(x, w.at(layer)))(x, stacked, jnp.int32(layer))
         assert np.array_equal(bits(found), bits(expected))
