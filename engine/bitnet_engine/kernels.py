@@ -116,8 +116,8 @@ def _obstacle() -> str | None:
         # The backend is up by now, so that jaxlib refuses here what would otherwise break its start.
         for name in HANDLERS:
             jax.ffi.register_ffi_target(name, jax.ffi.pycapsule(getattr(library, name)), platform="cpu")
-    except Exception as refusal:  # of whatever type this jaxlib raises
-        return f"jaxlib refused the kernel: {str(refusal).splitlines()[0]}"
+    except Exception as refusal:  # of whatever type this jaxlib raises, or a handler that an older build lacks
+        return f"the kernel could not be registered: {str(refusal).splitlines()[0]}"
     return None
 
 

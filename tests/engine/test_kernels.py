@@ -212,7 +212,7 @@ def test_a_refusal_of_jaxlib_is_survived(monkeypatch):
         raise RuntimeError("INVALID_ARGUMENT: too old\nmore")
 
     monkeypatch.setattr(jax.ffi, "register_ffi_target", refuse)
-    assert kernels._obstacle.__wrapped__() == "jaxlib refused the kernel: INVALID_ARGUMENT: too old"
+    assert kernels._obstacle.__wrapped__() == "the kernel could not be registered: INVALID_ARGUMENT: too old"
 
 
 def test_the_stamp_names_what_multiplied():
