@@ -176,6 +176,14 @@ def _stage(name: str, work: Callable[[], Any], into: list[Any]) -> Iterator[Even
     yield done
 
 
+def _kernel_warning() -> Iterator[Event]:
+    """Say so where the native kernel should have multiplied and XLA does: nothing else would show why it is slow."""
+    from bitnet_engine.kernels import backend
+
+    if (chosen := backend()).missed:
+        yield {"event": "warn", "message": f"trits are multiplied by {chosen.describe()}, the slower way"}
+
+
 def _parity(request: Request) -> Iterator[Event]:
     import bitnet_engine as engine
     import bitnet_parity as parity
@@ -192,6 +200,7 @@ def _parity(request: Request) -> Iterator[Event]:
         numerics = [_numerics(request), request.get("candidate_numerics") or _numerics(request)]
         yield from _stage("load reference", lambda: _load(sides[0], numerics[0]), loaded)
         yield from _stage("load candidate", lambda: _load(sides[1], numerics[1]), loaded)
+    yield from _kernel_warning()
     (reference, reference_description), (candidate, candidate_description) = loaded
     stream = parity.stream(
         reference=reference,
@@ -251,6 +260,7 @@ def _eval(request: Request) -> Iterator[Event]:
     with _open(request) as checkpoint:
         context = _context(request, _config(checkpoint))
         yield from _stage("load model", lambda: _load(checkpoint, _numerics(request)), loaded)
+    yield from _kernel_warning()
     model, description = loaded[0]
     stamp = engine.stamp(id=start["id"], numerics=model.numerics.value)
     stream = parity.evaluate(
@@ -274,6 +284,7 @@ def _generate(request: Request) -> Iterator[Event]:
     loaded: list[Any] = []
     with _open(request) as checkpoint:
         yield from _stage("load model", lambda: _load(checkpoint, _numerics(request)), loaded)
+    yield from _kernel_warning()
     model, description = loaded[0]
     names = ("temperature", "top_k", "top_p", "seed")
     sampler = engine.Sampler(**{name: request[name] for name in names})
