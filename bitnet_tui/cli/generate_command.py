@@ -8,6 +8,7 @@ from bitnet_tui.cli.headless import run_headless
 from bitnet_tui.cli.options import export_json, export_option, finite, json_option, numerics_option, show, utf8
 from bitnet_tui.cli.streams import emit
 from bitnet_tui.core.events import Event
+from bitnet_tui.core import session
 from bitnet_tui.core.text import safe
 
 
@@ -22,7 +23,7 @@ from bitnet_tui.core.text import safe
 )
 @click.option("--top-k", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="0 keeps all tokens.")
 @click.option("--top-p", type=click.FloatRange(0, 1, min_open=True), callback=finite, default=1.0, show_default=True)
-@click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help="Same seed, same text.")
+@click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="Same seed, same text. Default: BITNET_SEED, else 0.")
 @numerics_option
 @json_option
 @export_option
@@ -33,7 +34,7 @@ def command(
     temperature: float,
     top_k: int,
     top_p: float,
-    seed: int,
+    seed: int | None,
     numerics: str,
     as_json: bool,
     export: Path | None,
@@ -47,7 +48,7 @@ def command(
         "temperature": temperature,
         "top_k": top_k,
         "top_p": top_p,
-        "seed": seed,
+        "seed": session.environment().seed or 0 if seed is None else seed,
         "numerics": numerics,
     }
     report = run_headless(request, each=_ignore if as_json else _print_text)

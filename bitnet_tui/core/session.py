@@ -14,6 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bitnet_engine.environment import environment
 from bitnet_engine.errors import BitnetError, CorpusError, FormatError, SettingError, StorageError
 from bitnet_engine.files import atomic_file, write_atomic
 from bitnet_engine.numerics import NAMES as NUMERICS
@@ -33,6 +34,7 @@ __all__ = [
     "SettingError",
     "StorageError",
     "atomic_file",
+    "environment",
     "inspect",
     "run",
     "tokenize",

@@ -17,6 +17,7 @@ from bitnet_tui.core.text import safe
 
 REDRAW_SECONDS = 0.2
 TABLE_ROWS = 12
+WSL2_BANNER = "WSL2: timings of a virtual machine; keep models out of /mnt, where reading is many times slower"
 
 
 def info_lines(summary: dict[str, Any]) -> list[str]:
@@ -157,7 +158,9 @@ class Narrator:
     def feed(self, event: Event) -> None:
         """Take note of one event."""
         kind = event["event"]
-        if kind == "stage" and event["status"] == "start":
+        if kind == "run.start" and event["stamp"].get("wsl2"):
+            self._say(WSL2_BANNER)
+        elif kind == "stage" and event["status"] == "start":
             self._say(f"{event['name']} …")
         elif kind == "plan":
             self._total, self._begun = event["tokens"], time.monotonic()
