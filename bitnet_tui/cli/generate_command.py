@@ -7,8 +7,8 @@ import click
 from bitnet_tui.cli.headless import run_headless
 from bitnet_tui.cli.options import export_json, export_option, finite, json_option, numerics_option, show, utf8
 from bitnet_tui.cli.streams import emit
-from bitnet_tui.core.events import Event
 from bitnet_tui.core import session
+from bitnet_tui.core.events import Event
 from bitnet_tui.core.text import safe
 
 

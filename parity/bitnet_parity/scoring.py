@@ -15,6 +15,7 @@ import numpy as np
 
 from bitnet_engine.errors import BitnetError
 from bitnet_parity.corpus import windows
+from bitnet_parity.journal import Journal
 from bitnet_parity.metrics import WindowMetrics, measure
 from bitnet_parity.rows import TokenRow, TopId
 from bitnet_parity.sources import LogitSource, TokenizerSource
@@ -22,11 +23,15 @@ from bitnet_parity.sources import LogitSource, TokenizerSource
 
 @dataclass(frozen=True)
 class EncodedDocument:
-    """A document as ids, 4 bytes each; before the first `context_only` of them nothing stands to score by."""
+    """A document as ids, 4 bytes each, the first `context_only` of them fed and not scored.
+
+    A `whole` one is fed as it stands, in one window that nothing is put before: ids that somebody else has cut.
+    """
 
     name: str
     ids: array
     context_only: int
+    whole: bool = False
 
     @property
     def tokens(self) -> int:
@@ -36,9 +41,13 @@ class EncodedDocument:
 
 @dataclass(frozen=True)
 class ScoredWindow:
-    """The ids both sides were fed, the measures of the scored ones, and the same as rows."""
+    """The ids both sides were fed, the measures of the scored ones, and the same as rows.
+
+    Row i is about path[first + i], which path[: first + i] predicts.
+    """
 
     path: list[int]
+    first: int
     metrics: WindowMetrics
     rows: list[TokenRow]
 
@@ -54,7 +63,9 @@ class Scorer:
         *,
         context: int,
         top_k: int,
+        journal: Journal | None = None,
     ) -> None:
+        self._journal = journal
         self._reference, self._candidate, self._tokenizer = reference, candidate, tokenizer
         self._context, self._top_k = context, top_k
         self._piece = functools.cache(tokenizer.piece)
@@ -67,16 +78,31 @@ class Scorer:
             BitnetError: logits whose shape, type or vocabulary breaks the contract.
         """
         position = document.context_only
-        for path in windows(document.ids, bos=self._tokenizer.bos, context=self._context):
-            metrics = self._measure(path)
-            rows = [self._row(document.name, position + i, path[i + 1], metrics, i) for i in range(len(path) - 1)]
-            yield ScoredWindow(path, metrics, rows)
-            position += len(rows)
+        for path in self._paths(document):
+            scored = self.score(document.name, position, path, first=position if document.whole else 1)
+            yield scored
+            position += len(scored.rows)
 
-    def _measure(self, path: list[int]) -> WindowMetrics:
-        reference = predictions("reference", self._reference, path)
-        candidate = predictions("candidate", self._candidate, path)
-        return measure(reference, candidate, path[1:], vocab=self._tokenizer.vocab_size, top_k=self._top_k)
+    def score(self, document: str, position: int, path: list[int], *, first: int) -> ScoredWindow:
+        """Score path[first:] of one window; path[first] is at `position` of its document. Raises as `windows`."""
+        metrics = self._kept(path, first)
+        rows = [self._row(document, position + i, token, metrics, i) for i, token in enumerate(path[first:])]
+        return ScoredWindow(path, first, metrics, rows)
+
+    def _paths(self, document: EncodedDocument) -> Iterator[list[int]]:
+        if document.whole:
+            return iter([list(document.ids)])
+        return windows(document.ids, bos=self._tokenizer.bos, context=self._context)
+
+    def _kept(self, path: list[int], first: int) -> WindowMetrics:
+        if self._journal is None:
+            return self._measure(path, first)
+        return self._journal.kept(path, lambda: self._measure(path, first))
+
+    def _measure(self, path: list[int], first: int) -> WindowMetrics:
+        reference = predictions("reference", self._reference, path)[first - 1 :]
+        candidate = predictions("candidate", self._candidate, path)[first - 1 :]
+        return measure(reference, candidate, path[first:], vocab=self._tokenizer.vocab_size, top_k=self._top_k)
 
     def _row(self, document: str, position: int, token: int, metrics: WindowMetrics, i: int) -> TokenRow:
         self._scored += 1
