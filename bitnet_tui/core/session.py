@@ -7,26 +7,38 @@
 Engine and parity are imported inside the functions, so that a process which only shows things never starts jax.
 """
 
+import hashlib
+import os
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bitnet_engine.environment import environment
 from bitnet_engine.errors import BitnetError, CorpusError, FormatError, SettingError, StorageError
 from bitnet_engine.files import atomic_file, write_atomic
+from bitnet_engine.folder_lock import locked_folder
 from bitnet_engine.numerics import NAMES as NUMERICS
-from bitnet_tui.core.events import SCHEMA, SCHEMA_VERSION, Event
+from bitnet_tui.core.events import SCHEMA, SCHEMA_VERSION, Event, dumps
 from bitnet_tui.core.resources import resource_dir
 from bitnet_tui.core.store import new_id
 
 if TYPE_CHECKING:
     from bitnet_engine.config import Config
     from bitnet_engine.model import Model
+    from bitnet_parity.comparison import Item
+    from bitnet_parity.corpus import Corpus
+    from bitnet_parity.gates import Gates
+    from bitnet_parity.journal import Journal
+    from bitnet_parity.sources import Side
+    from bitnet_tui.core.sides import Opened
 
 __all__ = [
+    "JOURNAL",
     "NUMERICS",
     "BitnetError",
     "CorpusError",
@@ -35,13 +47,23 @@ __all__ = [
     "StorageError",
     "atomic_file",
     "environment",
+    "export_report",
     "inspect",
+    "locked_folder",
     "run",
+    "side_path",
+    "tell_ci",
     "tokenize",
     "write_atomic",
 ]
 
 Request = dict[str, Any]
+
+NOT_ASKED = ("export", "resume", "report", "junit")
+"""Fields of a request that say where results go, and change none of them."""
+
+JOURNAL = ".parity.journal"
+"""What an interrupted export leaves in its folder for `--resume`."""
 
 
 def inspect(path: str, *, scan: bool = False) -> dict[str, Any]:
@@ -77,13 +99,39 @@ def tokenize(path: str, text: str, *, bos: bool) -> dict[str, Any]:
     }
 
 
+def side_path(text: str) -> str:
+    """Return the path that a side of a comparison names, without its kind. Raises SettingError for a kind alone."""
+    from bitnet_parity.sources import parse_side
+
+    return parse_side(text).path
+
+
+def export_report(report: dict[str, Any], path: Path) -> None:
+    """Write a parity report's JSON as the suffix of `path` says. Raises SettingError, StorageError."""
+    from bitnet_parity.exporting import export
+
+    export(report, path)
+
+
+def tell_ci(report: dict[str, Any], junit_file: Path | None) -> None:
+    """Write a parity report's gates as JUnit XML, and tell GitHub Actions where it runs us. Raises StorageError."""
+    from bitnet_parity.ci import junit, tell_github
+
+    if junit_file is not None:
+        write_atomic(junit_file, junit(report))
+    tell_github(report, os.environ, sys.stderr)
+
+
 def run(request: Request) -> Iterator[Event]:
     """Run `request` and yield its events, all but `run.end` and `error`, which are the worker's.
 
     | kind | fields (None where optional) |
     |---|---|
     | all but stats | numerics=NUMERICS[0]; parity also candidate_numerics=numerics |
-    | parity | reference, candidate, corpus=None, profile, context=None, max_tokens=None, export=None |
+    | parity | reference, candidate, corpus=None, profile, context=None, max_tokens=None, export=None, resume=False |
+    | record | path, folder, corpus=None, context=None, max_tokens=None |
+    | replay | path, row |
+    | verify | path, runs, tokens |
     | eval | path, corpus=None, context=None, max_tokens=None |
     | generate | path, prompt, max_new, temperature, top_k, top_p, seed |
     | stats | path |
@@ -97,6 +145,9 @@ def run(request: Request) -> Iterator[Event]:
         "stats": _stats,
         "diff": _diff,
         "convert": _convert,
+        "record": _record,
+        "replay": _replay,
+        "verify": _verify,
     }
     yield from kinds[request["kind"]](request)
 
@@ -105,15 +156,23 @@ def _start(request: Request) -> Event:
     import bitnet_engine as engine
 
     shown = ("kind", "reference", "candidate", "profile", "path")
+    stamp = engine.stamp()
+    # Where an export goes, and whether it goes on, is not what was asked: the same run is the same bytes anywhere.
+    asked = {name: value for name, value in request.items() if name not in NOT_ASKED}
     return {
         "event": "run.start",
         "schema": SCHEMA,
         "schema_version": SCHEMA_VERSION,
-        "id": new_id(),
-        "request": request,
-        "stamp": engine.stamp(),
+        "id": _derived_id(asked, stamp) if request.get("export") else new_id(),
+        "request": asked,
+        "stamp": stamp,
         **{name: request[name] for name in shown if name in request},
     }
+
+
+def _derived_id(asked: Request, stamp: dict[str, Any]) -> str:
+    """Return the id of an exported run: one for each request and stamp, so that an export can be made again."""
+    return "x" + hashlib.sha256(dumps([asked, stamp])).hexdigest()[:12]
 
 
 @contextmanager
@@ -133,40 +192,81 @@ def _stage(name: str, work: Callable[[], Any], into: list[Any]) -> Iterator[Even
 
 
 def _parity(request: Request) -> Iterator[Event]:
-    import bitnet_engine as engine
     import bitnet_parity as parity
+    from bitnet_tui.core import sides
 
     gates = parity.Gates.profile(request["profile"])
-    corpus = parity.load_corpus(_corpus_path(request))
+    named = [parity.parse_side(request[side]) for side in ("reference", "candidate")]
+    corpus = _given_corpus(request, named)
     yield (start := _start(request))
-    sides = [request["reference"], request["candidate"]]
     # Both headers before any weight: what the second file is refused for must not wait for the first to load.
-    configs = [_config(path) for path in sides]
-    context = _context(request, *configs)
-    for difference in _differences(*configs):
+    headers = [sides.read_header(side) for side in named]
+    context = sides.window(request.get("context"), headers)
+    for difference in _differences(*(header.config for header in headers)):
         yield {"event": "warn", "message": f"the files differ: {difference}"}
-    loaded: list[Any] = []
+    loaded: list[sides.Opened] = []
     numerics = [_numerics(request), request.get("candidate_numerics") or _numerics(request)]
-    yield from _stage("load reference", lambda: _load(sides[0], numerics[0]), loaded)
-    yield from _stage("load candidate", lambda: _load(sides[1], numerics[1]), loaded)
-    (reference, reference_description), (candidate, candidate_description) = loaded
-    stream = parity.stream(
-        reference=reference,
-        candidate=candidate,
-        reference_tokenizer=reference.tokenizer,
-        candidate_tokenizer=candidate.tokenizer,
-        corpus=corpus,
-        gates=gates,
-        context=context,
-        max_tokens=request.get("max_tokens"),
-        stamp=engine.stamp(id=start["id"], numerics=_together(reference.numerics, candidate.numerics)),
-        reference_description=reference_description,
-        candidate_description=candidate_description,
-    )
+    yield from _stage("load reference", lambda: sides.open_side(named[0], numerics[0], context), loaded)
+    yield from _stage("load candidate", lambda: sides.open_side(named[1], numerics[1], context), loaded)
+    inputs = _inputs(loaded, corpus)
+    stamp = _stamp(*loaded)
+    settings = {"context": context, "max_tokens": request.get("max_tokens")}
+    with _journal(request, {"stamp": stamp, **settings, **inputs}) as journal:
+        stream = parity.stream(**inputs, **settings, gates=gates, stamp={**stamp, "id": start["id"]}, journal=journal)
+        yield from _parity_events(stream, gates, request.get("export"))
+
+
+def _inputs(loaded: "list[Opened]", corpus: "Corpus | None") -> dict[str, Any]:
+    """Return the sides as `parity.stream` takes them. A side without a tokenizer goes by the other's."""
+    (reference, candidate) = loaded
+    tokenizers = [side.tokenizer for side in loaded if side.tokenizer is not None]
+    if not tokenizers:
+        raise SettingError("Both sides are kld: files, which hold no tokenizer; put a model or a recording on one.")
+    brought = [text for side in loaded if (text := side.corpus(tokenizers[0].bos)) is not None]
+    return {
+        "reference": reference.source,
+        "candidate": candidate.source,
+        "reference_tokenizer": reference.tokenizer or tokenizers[0],
+        "candidate_tokenizer": candidate.tokenizer or tokenizers[0],
+        "corpus": brought[0] if brought else corpus,
+        "reference_description": reference.description,
+        "candidate_description": candidate.description,
+    }
+
+
+def _given_corpus(request: Request, named: "list[Side]") -> "Corpus | None":
+    import bitnet_parity as parity
+
+    if not any(side.kind == "kld" for side in named):
+        return parity.load_corpus(_corpus_path(request))
+    if request.get("corpus") is not None:
+        raise SettingError("A kld: file brings the text it was made from; leave --corpus out.")
+    return None
+
+
+@contextmanager
+def _journal(request: Request, known: dict[str, Any]) -> "Iterator[Journal | None]":
+    """Yield the journal of an export, and none for a run that writes nothing."""
+    from bitnet_parity.failures import identity
+    from bitnet_parity.journal import Journal
+
+    if not request.get("export"):
+        yield None
+        return
+    settings = {name: known[name] for name in ("context", "max_tokens")}
+    descriptions = known["reference_description"], known["candidate_description"]
+    head = identity(known["stamp"], *descriptions, settings, known["corpus"].sha256)
+    with Journal.open(Path(request["export"]) / JOURNAL, head, resume=request.get("resume", False)) as journal:
+        yield journal
+
+
+def _parity_events(stream: "Iterator[Item]", gates: "Gates", export: str | None) -> Iterator[Event]:
+    import bitnet_parity as parity
+
     for item in stream:
         if isinstance(item, parity.Report):
-            if request.get("export"):
-                item.export(Path(request["export"]))
+            if export:
+                item.export(Path(export))
             yield from ({"event": "gate", **gate.to_json()} for gate in item.judgement.gates)
             yield {"event": "report", "report": item.to_json()}
         elif isinstance(item, parity.TokenizerParity):
@@ -183,10 +283,11 @@ _EVENTS = {"Stage": "stage", "Plan": "plan", "TokenRow": "token", "DocumentRow":
 def _eval(request: Request) -> Iterator[Event]:
     import bitnet_engine as engine
     import bitnet_parity as parity
+    from bitnet_tui.core import sides
 
     corpus = parity.load_corpus(_corpus_path(request))
     yield (start := _start(request))
-    context = _context(request, _config(request["path"]))
+    context = sides.window(request.get("context"), [sides.read_header(parity.Side("model", request["path"]))])
     loaded: list[Any] = []
     yield from _stage("load model", lambda: _load(request["path"], _numerics(request)), loaded)
     model, description = loaded[0]
@@ -278,20 +379,82 @@ def _convert(request: Request) -> Iterator[Event]:
             yield _tensor_event(*step)
 
 
+def _record(request: Request) -> Iterator[Event]:
+    import bitnet_parity as parity
+    from bitnet_parity.recording import RecordedWindow, record
+    from bitnet_tui.core import sides
+
+    side, corpus = parity.parse_side(request["path"]), parity.load_corpus(_corpus_path(request))
+    yield (start := _start(request))
+    context = sides.window(request.get("context"), [sides.read_header(side)])
+    loaded: list[sides.Opened] = []
+    yield from _stage("load model", lambda: sides.open_side(side, _numerics(request), context), loaded)
+    opened = loaded[0]
+    if opened.tokenizer is None:
+        raise SettingError(f"{side}: has no tokenizer and is a recording already; name a model.")
+    settings = {"context": context, "max_tokens": request.get("max_tokens")}
+    text = {"name": corpus.name, "sha256": corpus.sha256, "documents": len(corpus.names)}
+    facts = {"stamp": {**_stamp(opened, opened), "id": start["id"]}, "model": opened.description}
+    facts |= {"settings": settings, "corpus": text}
+    windows = 0
+    for item in record(opened.source, opened.tokenizer, corpus, Path(request["folder"]), facts=facts, **settings):
+        if isinstance(item, RecordedWindow):
+            windows = item.count
+            yield _tensor_event("record", item.document, item.index, item.count)
+        else:
+            yield {"event": "plan", **item.to_json()}
+    report = {"schema": "bitnet-tui/recording", "schema_version": 1, **facts, "windows": windows}
+    yield {"event": "report", "report": {**report, "folder": request["folder"]}}
+
+
+def _replay(request: Request) -> Iterator[Event]:
+    import bitnet_parity as parity
+    from bitnet_parity.replay import FailureLine, replay
+    from bitnet_tui.core import sides
+
+    line = FailureLine.read(Path(request["path"]), request["row"])
+    yield (start := _start(request))
+    loaded: list[sides.Opened] = []
+    for name in ("reference", "candidate"):
+        described = line.fields[name]
+        side, context = parity.parse_side(described["path"]), line.fields["settings"]["context"]
+        numerics = described["numerics"] if side.kind == "model" else NUMERICS[0]
+        opening = partial(sides.open_side, side, numerics, context)
+        yield from _stage(f"load {name}", opening, loaded)
+        if loaded[-1].description["sha256"] != described.get("sha256"):
+            raise FormatError(f"{side}: is not the file that {line.where} was made with: its sha256 is another.")
+    tokenizer = next(side.tokenizer for side in loaded if side.tokenizer is not None)
+    stamp = _stamp(*loaded)
+    again = replay(line, reference=loaded[0].source, candidate=loaded[1].source, tokenizer=tokenizer, stamp=stamp)
+    yield {"event": "report", "report": {**again.to_json(), "stamp": {**stamp, "id": start["id"]}}}
+
+
+def _verify(request: Request) -> Iterator[Event]:
+    import bitnet_engine as engine
+    import bitnet_parity as parity
+    from bitnet_parity.verify import Proof, verify_steps
+    from bitnet_tui.core import sides
+
+    yield (start := _start(request))
+    numerics, most = _numerics(request), sides.read_header(parity.Side("model", request["path"])).max_positions
+    if most is not None and request["tokens"] > most:
+        raise SettingError(f"--tokens {request['tokens']} is out of range; the model has {most} positions.")
+    for step in verify_steps(request["path"], numerics, runs=request["runs"], tokens=request["tokens"]):
+        if isinstance(step, Proof):
+            stamp = engine.stamp(id=start["id"], numerics=numerics)
+            yield {"event": "report", "report": {**step.to_json(), "stamp": stamp}}
+        else:
+            yield _tensor_event("verify", *step)
+
+
 def _tensor_event(work: str, name: str, index: int, count: int) -> Event:
     return {"event": "tensor", "work": work, "name": name, "index": index, "count": count}
 
 
-def _config(path: str) -> "Config":
-    from bitnet_engine.config import Config
-    from bitnet_engine.formats import open_checkpoint
-
-    with open_checkpoint(path) as checkpoint:
-        return Config.from_checkpoint(checkpoint)
-
-
-def _differences(reference: "Config", candidate: "Config") -> list[str]:
+def _differences(reference: "Config | None", candidate: "Config | None") -> list[str]:
     """Name the hyperparameters in which two configs differ: `activation is relu2 and silu`."""
+    if reference is None or candidate is None:
+        return []
     sides = zip(asdict(reference).items(), asdict(candidate).values(), strict=True)
     return [f"{name} is {first} and {second}" for (name, first), second in sides if first != second]
 
@@ -300,39 +463,24 @@ def _numerics(request: Request) -> str:
     return request.get("numerics") or NUMERICS[0]
 
 
-def _together(reference: str, candidate: str) -> str:
-    return str(reference) if reference == candidate else f"{reference} against {candidate}"
+def _stamp(reference: "Opened", candidate: "Opened") -> dict[str, Any]:
+    """Return the stamp of a comparison, all but its run's id."""
+    import bitnet_engine as engine
+
+    names = [side.description["numerics"] for side in (reference, candidate)]
+    return engine.stamp(numerics=names[0] if names[0] == names[1] else f"{names[0]} against {names[1]}")
 
 
 def _load(path: str, numerics: str) -> "tuple[Model, dict[str, Any]]":
     """Load a model; return it with what a report says of it."""
-    import bitnet_engine as engine
-    from bitnet_engine.loading import load_checkpoint
+    from bitnet_engine.model import Model
+    from bitnet_parity.sources import Side
+    from bitnet_tui.core import sides
 
-    with engine.open_checkpoint(path) as checkpoint:
-        model, sha256 = load_checkpoint(checkpoint, numerics), checkpoint.sha256()
-    if model.tokenizer.vocab_size > model.config.vocab:
-        raise FormatError(
-            f"{path}: the tokenizer has {model.tokenizer.vocab_size} ids and the embedding {model.config.vocab} rows. "
-            f"They are not of one model: copy the tokenizer that it came with."
-        )
-    return model, {
-        "path": path.encode("utf-8", "backslashreplace").decode(),
-        "sha256": sha256,
-        "config": asdict(model.config),
-        "numerics": model.numerics.value,
-        "tokenizer": {"fingerprint": model.tokenizer.fingerprint(), "sha256": model.tokenizer.digest()},
-    }
+    opened = sides.open_side(Side("model", path), numerics, sides.DEFAULT_CONTEXT)
+    assert isinstance(opened.source, Model)
+    return opened.source, opened.description
 
 
 def _corpus_path(request: Request) -> Path:
     return resource_dir("eval") if request.get("corpus") is None else Path(request["corpus"])
-
-
-def _context(request: Request, *configs: "Config") -> int:
-    """Tokens a window: what was asked for, else 512, never more positions than a model has."""
-    most = min(config.max_positions for config in configs)
-    asked = request.get("context")
-    if asked is not None and not 2 <= asked <= most:
-        raise SettingError(f"--context {asked} is out of range; 2 to {most} positions are allowed for this model.")
-    return asked or min(512, most)

@@ -95,9 +95,16 @@ def parity_lines(report: dict[str, Any]) -> list[str]:
         f"KL          mean {_number(kl['mean'], 6)} · max {_number(kl['max'], 6)} nats",
         f"same top    {_number(_percent(metrics['same_top']), 3)} % · {metrics['flips']} flips",
         "",
+        *_precision_lines(report),
         f"{judgement['verdict']}  (profile {judgement['profile']}, numerics {report['stamp']['numerics']})",
     ]
     return lines
+
+
+def _precision_lines(report: dict[str, Any]) -> list[str]:
+    """Say of a side that is known only so well how well that is: the verdict is no surer."""
+    sides = ((side, report[side].get("precision")) for side in ("reference", "candidate"))
+    return [f"{side}   {safe(precision)}" for side, precision in sides if precision is not None]
 
 
 def _mapping_lines(mapping: dict[str, Any]) -> list[str]:
@@ -121,7 +128,7 @@ def _config_lines(reference: dict[str, Any], candidate: dict[str, Any]) -> list[
     return [
         f"! {name} differs: {value} in the reference, {candidate.get(name)} in the candidate"
         for name, value in reference.items()
-        if candidate.get(name) != value
+        if name in candidate and candidate[name] != value
     ]
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from bitnet_parity.metrics import WindowMetrics, measure
     from bitnet_parity.report import Report
     from bitnet_parity.rows import DocumentRow, Plan, Stage, TokenRow
-    from bitnet_parity.sources import LogitSource, TokenizerSource
+    from bitnet_parity.sources import LogitSource, Side, TokenizerSource, parse_side
     from bitnet_parity.statistics import ClusteredMean, clustered_mean
     from bitnet_parity.tau import tau_b, tau_b_rows
     from bitnet_parity.tokenization import BATTERY, TokenizerDifference, TokenizerParity, compare_tokenizers
@@ -38,7 +38,7 @@ _MODULES = {
     "metrics": ("WindowMetrics", "measure"),
     "report": ("Report",),
     "rows": ("DocumentRow", "Plan", "Stage", "TokenRow"),
-    "sources": ("LogitSource", "TokenizerSource"),
+    "sources": ("LogitSource", "Side", "TokenizerSource", "parse_side"),
     "statistics": ("ClusteredMean", "clustered_mean"),
     "tau": ("tau_b", "tau_b_rows"),
     "tokenization": ("BATTERY", "TokenizerDifference", "TokenizerParity", "compare_tokenizers"),
@@ -63,6 +63,7 @@ __all__ = [  # spelled out for type checkers; a test holds it equal to the table
     "Plan",
     "Report",
     "ScoredDocument",
+    "Side",
     "Stage",
     "TokenRow",
     "TokenizerDifference",
@@ -78,6 +79,7 @@ __all__ = [  # spelled out for type checkers; a test holds it equal to the table
     "judge_tokenizer",
     "load_corpus",
     "measure",
+    "parse_side",
     "stream",
     "tau_b",
     "tau_b_rows",

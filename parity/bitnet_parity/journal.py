@@ -1,9 +1,7 @@
 """What an interrupted comparison has measured, so that the next run need not: a line a window, on disk at once.
 
-    with Journal.open(folder / JOURNAL, identity, resume=True) as journal:
+    with Journal.open(folder / "journal", identity, resume=True) as journal:
         parity.compare(..., journal=journal)
-        ...                                             # export the report first
-        journal.discard()
 
 A line is a checksum and JSON with the window's measures, bit for bit: everything behind the measures is computed again
 from them, so that a resumed run ends in the bytes of one that was never interrupted. The first line is who was
@@ -23,8 +21,8 @@ import orjson
 
 from bitnet_engine.errors import SettingError, StorageError
 from bitnet_parity.metrics import WindowMetrics
+from bitnet_parity.stamps import differences
 
-JOURNAL = ".parity.journal"
 SCHEMA = "bitnet-tui/parity-journal"
 SCHEMA_VERSION = 1
 
@@ -81,10 +79,6 @@ class Journal:
         self._append(_line({"path_sha256": digest, "metrics": _encoded(metrics)}))
         return metrics
 
-    def discard(self) -> None:
-        """Remove the journal: the artifact that it was kept for is there."""
-        self._path.unlink(missing_ok=True)
-
     def __enter__(self) -> "Journal":
         return self
 
@@ -126,20 +120,10 @@ def _sound_lines(path: Path) -> tuple[list[bytes], int]:
 
 def _check_identity(path: Path, found: bytes, wanted: bytes) -> None:
     there, here = (orjson.loads(line[_DIGEST + 1 :]) for line in (found, wanted))
-    if (difference := first_difference(there, here)) is not None:
+    if (difference := next(differences(there["identity"], here["identity"]), None)) is not None:
         raise SettingError(
             f"{path}: was begun by another run: {difference}. Go on as it was begun, or begin again without --resume."
         )
-
-
-def first_difference(there: Any, here: Any, where: str = "") -> str | None:
-    """Name the first place where two JSON values differ: `stamp.threads is 2 there and 1 here`."""
-    if isinstance(there, dict) and isinstance(here, dict):
-        found = (first_difference(there.get(key), here.get(key), f"{where}.{key}") for key in {**there, **here})
-        return next((difference for difference in found if difference is not None), None)
-    return (
-        None if there == here else f"{where.removeprefix('.identity').lstrip('.')} is {there!r} there and {here!r} here"
-    )
 
 
 def _encoded(metrics: WindowMetrics) -> dict[str, Any]:

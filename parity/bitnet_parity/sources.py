@@ -44,7 +44,7 @@ class TokenizerSource(Protocol):
         """Return the ids of `text`, after `bos` where there is one and it is asked for."""
         ...
 
-    def decode(self, ids: Sequence[int]) -> str:
+    def decode(self, ids: Sequence[int], /) -> str:
         """Return the text of `ids`."""
         ...
 

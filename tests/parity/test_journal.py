@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 
 from bitnet_engine.errors import SettingError
 from bitnet_parity import Gates, compare
-from bitnet_parity.journal import JOURNAL, Journal
+from bitnet_parity.journal import Journal
 
 from .fakes import Bigram, Bytes, noise, write_corpus
 
+JOURNAL = "journal"
 IDENTITY = {"stamp": {"threads": 2}, "settings": {"context": 16}}
 
 

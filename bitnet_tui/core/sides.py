@@ -1,0 +1,144 @@
+"""Opening what a side of a comparison names: our own engine, a recording, a base file, a peer.
+
+    header = read_header(parse_side("kld:base.kld"))    # at once: what is wrong with a file is told before any load
+    opened = open_side(side, "exact-int8", context=512)
+
+Part of `core.session`, which alone may import parity and engine; imported in workers only.
+"""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bitnet_engine.errors import FormatError, SettingError
+from bitnet_parity.sources import LogitSource, Side, TokenizerSource
+
+if TYPE_CHECKING:
+    from bitnet_engine.config import Config
+    from bitnet_parity.token_corpus import TokenCorpus
+
+DEFAULT_CONTEXT = 512
+
+
+@dataclass(frozen=True)
+class Header:
+    """What is known of a side before it is loaded; None where the side does not say."""
+
+    config: "Config | None" = None
+    max_positions: int | None = None
+    context: int | None = None
+    """Tokens a window that the side was recorded with."""
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A side that runs. A base file has no tokenizer and brings its text as ids."""
+
+    source: LogitSource
+    description: dict[str, Any]
+    tokenizer: TokenizerSource | None
+
+    def corpus(self, bos: int | None) -> "TokenCorpus | None":
+        """Return the text that the side brings, its windows opening with `bos`; None where it brings none."""
+        from bitnet_parity.kld_base import KldBase
+
+        return self.source.corpus(bos) if isinstance(self.source, KldBase) else None
+
+
+def read_header(side: Side) -> Header:
+    """Read what is needed before any weight. Raises BitnetError where the side cannot be used."""
+    from bitnet_engine.config import Config
+    from bitnet_engine.formats import open_checkpoint
+    from bitnet_parity.kld_base import KldBase
+    from bitnet_parity.recorded import Recording
+
+    if side.kind == "model":
+        with open_checkpoint(side.path) as checkpoint:
+            config = Config.from_checkpoint(checkpoint)
+        return Header(config, config.max_positions)
+    if side.kind == "recorded":
+        context = Recording.open(Path(side.path)).index["settings"]["context"]
+        return Header(context=context, max_positions=context)
+    if side.kind == "kld":
+        context = KldBase.open(Path(side.path)).context
+        return Header(context=context, max_positions=context)
+    return Header()
+
+
+def window(asked: int | None, headers: list[Header]) -> int:
+    """Return the tokens a window: what was asked for, else what was recorded, else 512, within every side's positions.
+
+    Raises:
+        SettingError: more, or fewer, than a side can have.
+    """
+    most = min((header.max_positions for header in headers if header.max_positions is not None), default=2**31 - 1)
+    if asked is not None and not 2 <= asked <= most:
+        raise SettingError(f"--context {asked} is out of range; 2 to {most} positions are allowed for this model.")
+    recorded = [header.context for header in headers if header.context is not None]
+    if asked is None and recorded and recorded[0] > most:
+        raise SettingError(f"windows of {recorded[0]} tokens were recorded; the other side takes up to {most}.")
+    return asked or (min(recorded) if recorded else min(DEFAULT_CONTEXT, most))
+
+
+def open_side(side: Side, numerics: str, context: int) -> Opened:
+    """Load a side. `numerics` are for our own engine; every other computes as it does.
+
+    Raises:
+        BitnetError: it cannot be loaded, or what it needs is not installed.
+    """
+    openers = {"model": _model, "recorded": _recorded, "kld": _kld}
+    if side.kind in openers:
+        return openers[side.kind](side, numerics)
+    return _peer(side, context)
+
+
+def _model(side: Side, numerics: str) -> Opened:
+    import bitnet_engine as engine
+    from bitnet_engine.loading import load_checkpoint
+
+    with engine.open_checkpoint(side.path) as checkpoint:
+        model, sha256 = load_checkpoint(checkpoint, numerics), checkpoint.sha256()
+    if model.tokenizer.vocab_size > model.config.vocab:
+        raise FormatError(
+            f"{side}: the tokenizer has {model.tokenizer.vocab_size} ids and the embedding {model.config.vocab} rows. "
+            f"They are not of one model: copy the tokenizer that it came with."
+        )
+    tokenizer = {"fingerprint": model.tokenizer.fingerprint(), "sha256": model.tokenizer.digest()}
+    description = _description(side, sha256, model.numerics.value, asdict(model.config), tokenizer)
+    return Opened(model, description, model.tokenizer)
+
+
+def _recorded(side: Side, _numerics: str) -> Opened:
+    from bitnet_parity.recorded import Recording
+
+    recording = Recording.open(Path(side.path))
+    model = recording.index["model"]
+    numerics = f"recorded {model['numerics']}"
+    description = _description(side, recording.sha256(), numerics, model["config"], model["tokenizer"])
+    return Opened(recording, {**description, "recorded": recording.index}, recording.tokenizer)
+
+
+def _kld(side: Side, _numerics: str) -> Opened:
+    from bitnet_parity.kld_base import PRECISION, KldBase
+
+    base = KldBase.open(Path(side.path))
+    return Opened(base, {**_description(side, base.sha256(), "llama.cpp's", {}, None), "precision": PRECISION}, None)
+
+
+def _peer(side: Side, context: int) -> Opened:
+    import bitnet_engine as engine
+    from bitnet_parity.peers import open_peer
+
+    with engine.open_checkpoint(side.path) as checkpoint:
+        sha256 = checkpoint.sha256()
+    peer = open_peer(side, context=context)
+    if context > peer.max_positions:
+        raise SettingError(f"{side}: windows of {context} tokens; the model has {peer.max_positions} positions.")
+    return Opened(peer, _description(side, sha256, peer.numerics, {}, None), peer.tokenizer)
+
+
+def _description(
+    side: Side, sha256: str, numerics: str, config: dict[str, Any], tokenizer: dict[str, Any] | None
+) -> dict[str, Any]:
+    path = str(side).encode("utf-8", "backslashreplace").decode()
+    return {"path": path, "sha256": sha256, "config": config, "numerics": numerics, "tokenizer": tokenizer}
