@@ -35,8 +35,23 @@ resume_option = click.option(
 junit_option = click.option(
     "--junit", metavar="FILE", callback=path, help="Write the gates as JUnit XML, a test case each."
 )
+
+
+def _report_path(context: click.Context, parameter: click.Parameter, value: str | None) -> Path | None:
+    """Refuse a suffix that is no format now, and not after the run."""
+    given = path(context, parameter, value)
+    if given is not None and given.suffix not in session.REPORT_SUFFIXES:
+        raise click.BadParameter(
+            f"'{given.suffix}' is no format of a report; {', '.join(session.REPORT_SUFFIXES)} are."
+        )
+    return given
+
+
 report_option = click.option(
-    "--report", metavar="FILE", callback=path, help="Write the report as .json, .jsonl, .csv, .md or .html, by suffix."
+    "--report",
+    metavar="FILE",
+    callback=_report_path,
+    help="Write the report as .json, .jsonl, .csv, .md or .html, by suffix.",
 )
 candidate_numerics_option = click.option(
     "--candidate-numerics", type=click.Choice(session.NUMERICS), help="Those of CANDIDATE, where they differ."
@@ -108,6 +123,7 @@ def run_parity(request: dict[str, Any], as_json: bool) -> int:
     report = run_headless(request) if request["export"] is None else _exported(request, Path(request["export"]))
     if request["report"] is not None:
         session.export_report(report, Path(request["report"]))
-    session.tell_ci(report, None if request["junit"] is None else Path(request["junit"]))
+    for line in session.tell_ci(report, None if request["junit"] is None else Path(request["junit"])):
+        click.echo(line, err=True)
     show(report, parity_lines(report), as_json=as_json)
     return EXIT_CODES[report["judgement"]["verdict"]]

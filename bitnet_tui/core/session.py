@@ -9,7 +9,6 @@ Engine and parity are imported inside the functions, so that a process which onl
 
 import hashlib
 import os
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,8 +22,10 @@ from bitnet_engine.errors import BitnetError, CorpusError, FormatError, SettingE
 from bitnet_engine.files import atomic_file, write_atomic
 from bitnet_engine.folder_lock import locked_folder
 from bitnet_engine.numerics import NAMES as NUMERICS
+from bitnet_parity.exporting import SUFFIXES as REPORT_SUFFIXES
 from bitnet_tui.core.events import SCHEMA, SCHEMA_VERSION, Event, dumps
 from bitnet_tui.core.resources import resource_dir
+from bitnet_tui.core.steps import stage, tensor_event
 from bitnet_tui.core.store import new_id
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 __all__ = [
     "JOURNAL",
     "NUMERICS",
+    "REPORT_SUFFIXES",
     "BitnetError",
     "CorpusError",
     "FormatError",
@@ -113,13 +115,17 @@ def export_report(report: dict[str, Any], path: Path) -> None:
     export(report, path)
 
 
-def tell_ci(report: dict[str, Any], junit_file: Path | None) -> None:
-    """Write a parity report's gates as JUnit XML, and tell GitHub Actions where it runs us. Raises StorageError."""
+def tell_ci(report: dict[str, Any], junit_file: Path | None) -> list[str]:
+    """Write a parity report's gates as JUnit XML, tell GitHub Actions where it runs us, return what to print there.
+
+    Raises:
+        StorageError: a file cannot be written.
+    """
     from bitnet_parity.ci import junit, tell_github
 
     if junit_file is not None:
         write_atomic(junit_file, junit(report))
-    tell_github(report, os.environ, sys.stderr)
+    return tell_github(report, os.environ)
 
 
 def run(request: Request) -> Iterator[Event]:
@@ -145,9 +151,7 @@ def run(request: Request) -> Iterator[Event]:
         "stats": _stats,
         "diff": _diff,
         "convert": _convert,
-        "record": _record,
-        "replay": _replay,
-        "verify": _verify,
+        **dict.fromkeys(("record", "replay", "verify"), _proof),
     }
     yield from kinds[request["kind"]](request)
 
@@ -175,22 +179,6 @@ def _derived_id(asked: Request, stamp: dict[str, Any]) -> str:
     return "x" + hashlib.sha256(dumps([asked, stamp])).hexdigest()[:12]
 
 
-@contextmanager
-def _timed(done: Event) -> Iterator[Event]:
-    """Fill in `done["seconds"]` with the time the block took."""
-    begun = time.monotonic()
-    yield done
-    done["seconds"] = time.monotonic() - begun
-
-
-def _stage(name: str, work: Callable[[], Any], into: list[Any]) -> Iterator[Event]:
-    """Run `work` as a stage, appending its result to `into`."""
-    yield {"event": "stage", "name": name, "status": "start", "seconds": None}
-    with _timed({"event": "stage", "name": name, "status": "done"}) as done:
-        into.append(work())
-    yield done
-
-
 def _parity(request: Request) -> Iterator[Event]:
     import bitnet_parity as parity
     from bitnet_tui.core import sides
@@ -206,10 +194,10 @@ def _parity(request: Request) -> Iterator[Event]:
         yield {"event": "warn", "message": f"the files differ: {difference}"}
     loaded: list[sides.Opened] = []
     numerics = [_numerics(request), request.get("candidate_numerics") or _numerics(request)]
-    yield from _stage("load reference", lambda: sides.open_side(named[0], numerics[0], context), loaded)
-    yield from _stage("load candidate", lambda: sides.open_side(named[1], numerics[1], context), loaded)
+    yield from stage("load reference", lambda: sides.open_side(named[0], numerics[0], context), loaded)
+    yield from stage("load candidate", lambda: sides.open_side(named[1], numerics[1], context), loaded)
     inputs = _inputs(loaded, corpus)
-    stamp = _stamp(*loaded)
+    stamp = sides.stamp(*loaded)
     settings = {"context": context, "max_tokens": request.get("max_tokens")}
     with _journal(request, {"stamp": stamp, **settings, **inputs}) as journal:
         stream = parity.stream(**inputs, **settings, gates=gates, stamp={**stamp, "id": start["id"]}, journal=journal)
@@ -289,7 +277,7 @@ def _eval(request: Request) -> Iterator[Event]:
     yield (start := _start(request))
     context = sides.window(request.get("context"), [sides.read_header(parity.Side("model", request["path"]))])
     loaded: list[Any] = []
-    yield from _stage("load model", lambda: _load(request["path"], _numerics(request)), loaded)
+    yield from stage("load model", lambda: _load(request["path"], _numerics(request)), loaded)
     model, description = loaded[0]
     stamp = engine.stamp(id=start["id"], numerics=model.numerics.value)
     stream = parity.evaluate(
@@ -311,7 +299,7 @@ def _generate(request: Request) -> Iterator[Event]:
 
     yield (start := _start(request))
     loaded: list[Any] = []
-    yield from _stage("load model", lambda: _load(request["path"], _numerics(request)), loaded)
+    yield from stage("load model", lambda: _load(request["path"], _numerics(request)), loaded)
     model, description = loaded[0]
     names = ("temperature", "top_k", "top_p", "seed")
     sampler = engine.Sampler(**{name: request[name] for name in names})
@@ -363,7 +351,7 @@ def _diff(request: Request) -> Iterator[Event]:
         if isinstance(step, ModelDiff):
             yield {"event": "report", "report": {**step.to_json(), "stamp": engine.stamp(id=start["id"])}}
         else:
-            yield _tensor_event("compare", *step)
+            yield tensor_event("compare", *step)
 
 
 def _convert(request: Request) -> Iterator[Event]:
@@ -376,79 +364,16 @@ def _convert(request: Request) -> Iterator[Event]:
         if isinstance(step, Conversion):
             yield {"event": "report", "report": {**step.to_json(), "stamp": engine.stamp(id=start["id"])}}
         else:
-            yield _tensor_event(*step)
+            yield tensor_event(*step)
 
 
-def _record(request: Request) -> Iterator[Event]:
-    import bitnet_parity as parity
-    from bitnet_parity.recording import RecordedWindow, record
-    from bitnet_tui.core import sides
+def _proof(request: Request) -> Iterator[Event]:
+    from bitnet_tui.core import proofs
 
-    side, corpus = parity.parse_side(request["path"]), parity.load_corpus(_corpus_path(request))
+    corpus = _corpus_path(request) if request["kind"] == "record" else None
     yield (start := _start(request))
-    context = sides.window(request.get("context"), [sides.read_header(side)])
-    loaded: list[sides.Opened] = []
-    yield from _stage("load model", lambda: sides.open_side(side, _numerics(request), context), loaded)
-    opened = loaded[0]
-    if opened.tokenizer is None:
-        raise SettingError(f"{side}: has no tokenizer and is a recording already; name a model.")
-    settings = {"context": context, "max_tokens": request.get("max_tokens")}
-    text = {"name": corpus.name, "sha256": corpus.sha256, "documents": len(corpus.names)}
-    facts = {"stamp": {**_stamp(opened, opened), "id": start["id"]}, "model": opened.description}
-    facts |= {"settings": settings, "corpus": text}
-    windows = 0
-    for item in record(opened.source, opened.tokenizer, corpus, Path(request["folder"]), facts=facts, **settings):
-        if isinstance(item, RecordedWindow):
-            windows = item.count
-            yield _tensor_event("record", item.document, item.index, item.count)
-        else:
-            yield {"event": "plan", **item.to_json()}
-    report = {"schema": "bitnet-tui/recording", "schema_version": 1, **facts, "windows": windows}
-    yield {"event": "report", "report": {**report, "folder": request["folder"]}}
-
-
-def _replay(request: Request) -> Iterator[Event]:
-    import bitnet_parity as parity
-    from bitnet_parity.replay import FailureLine, replay
-    from bitnet_tui.core import sides
-
-    line = FailureLine.read(Path(request["path"]), request["row"])
-    yield (start := _start(request))
-    loaded: list[sides.Opened] = []
-    for name in ("reference", "candidate"):
-        described = line.fields[name]
-        side, context = parity.parse_side(described["path"]), line.fields["settings"]["context"]
-        numerics = described["numerics"] if side.kind == "model" else NUMERICS[0]
-        opening = partial(sides.open_side, side, numerics, context)
-        yield from _stage(f"load {name}", opening, loaded)
-        if loaded[-1].description["sha256"] != described.get("sha256"):
-            raise FormatError(f"{side}: is not the file that {line.where} was made with: its sha256 is another.")
-    tokenizer = next(side.tokenizer for side in loaded if side.tokenizer is not None)
-    stamp = _stamp(*loaded)
-    again = replay(line, reference=loaded[0].source, candidate=loaded[1].source, tokenizer=tokenizer, stamp=stamp)
-    yield {"event": "report", "report": {**again.to_json(), "stamp": {**stamp, "id": start["id"]}}}
-
-
-def _verify(request: Request) -> Iterator[Event]:
-    import bitnet_engine as engine
-    import bitnet_parity as parity
-    from bitnet_parity.verify import Proof, verify_steps
-    from bitnet_tui.core import sides
-
-    yield (start := _start(request))
-    numerics, most = _numerics(request), sides.read_header(parity.Side("model", request["path"])).max_positions
-    if most is not None and request["tokens"] > most:
-        raise SettingError(f"--tokens {request['tokens']} is out of range; the model has {most} positions.")
-    for step in verify_steps(request["path"], numerics, runs=request["runs"], tokens=request["tokens"]):
-        if isinstance(step, Proof):
-            stamp = engine.stamp(id=start["id"], numerics=numerics)
-            yield {"event": "report", "report": {**step.to_json(), "stamp": stamp}}
-        else:
-            yield _tensor_event("verify", *step)
-
-
-def _tensor_event(work: str, name: str, index: int, count: int) -> Event:
-    return {"event": "tensor", "work": work, "name": name, "index": index, "count": count}
+    kinds = {"record": partial(proofs.record, corpus), "replay": proofs.replay, "verify": proofs.verify}
+    yield from kinds[request["kind"]]({**request, "numerics": _numerics(request)}, start["id"])
 
 
 def _differences(reference: "Config | None", candidate: "Config | None") -> list[str]:
@@ -461,14 +386,6 @@ def _differences(reference: "Config | None", candidate: "Config | None") -> list
 
 def _numerics(request: Request) -> str:
     return request.get("numerics") or NUMERICS[0]
-
-
-def _stamp(reference: "Opened", candidate: "Opened") -> dict[str, Any]:
-    """Return the stamp of a comparison, all but its run's id."""
-    import bitnet_engine as engine
-
-    names = [side.description["numerics"] for side in (reference, candidate)]
-    return engine.stamp(numerics=names[0] if names[0] == names[1] else f"{names[0]} against {names[1]}")
 
 
 def _load(path: str, numerics: str) -> "tuple[Model, dict[str, Any]]":

@@ -15,6 +15,7 @@ from bitnet_parity.sources import LogitSource, Side, TokenizerSource
 
 if TYPE_CHECKING:
     from bitnet_engine.config import Config
+    from bitnet_parity.recorded import Recording
     from bitnet_parity.token_corpus import TokenCorpus
 
 DEFAULT_CONTEXT = 512
@@ -50,14 +51,13 @@ def read_header(side: Side) -> Header:
     from bitnet_engine.config import Config
     from bitnet_engine.formats import open_checkpoint
     from bitnet_parity.kld_base import KldBase
-    from bitnet_parity.recorded import Recording
 
     if side.kind == "model":
         with open_checkpoint(side.path) as checkpoint:
             config = Config.from_checkpoint(checkpoint)
         return Header(config, config.max_positions)
     if side.kind == "recorded":
-        context = Recording.open(Path(side.path)).index["settings"]["context"]
+        context = _recording(side).index["settings"]["context"]
         return Header(context=context, max_positions=context)
     if side.kind == "kld":
         context = KldBase.open(Path(side.path)).context
@@ -109,13 +109,25 @@ def _model(side: Side, numerics: str) -> Opened:
 
 
 def _recorded(side: Side, _numerics: str) -> Opened:
-    from bitnet_parity.recorded import Recording
+    recording = _recording(side)
+    model = recording.index["model"]
+    description = _description(
+        side, recording.sha256(), f"recorded {model['numerics']}", model["config"], model["tokenizer"]
+    )
+    made = {name: recording.index.get(name) for name in ("stamp", "settings", "corpus")}
+    return Opened(recording, {**description, "recorded": made}, recording.tokenizer)
+
+
+def _recording(side: Side) -> "Recording":
+    """Open a recording that says of its model and its windows what `record` writes."""
+    from bitnet_parity.recorded import INDEX, Recording
 
     recording = Recording.open(Path(side.path))
-    model = recording.index["model"]
-    numerics = f"recorded {model['numerics']}"
-    description = _description(side, recording.sha256(), numerics, model["config"], model["tokenizer"])
-    return Opened(recording, {**description, "recorded": recording.index}, recording.tokenizer)
+    model, settings = recording.index.get("model"), recording.index.get("settings")
+    described = isinstance(model, dict) and {"numerics", "config", "tokenizer"} <= model.keys()
+    if not (described and isinstance(settings, dict) and type(settings.get("context")) is int):
+        raise FormatError(f"{side.path}/{INDEX}: lacks the model or the settings it was recorded with; record again")
+    return recording
 
 
 def _kld(side: Side, _numerics: str) -> Opened:
@@ -142,3 +154,11 @@ def _description(
 ) -> dict[str, Any]:
     path = str(side).encode("utf-8", "backslashreplace").decode()
     return {"path": path, "sha256": sha256, "config": config, "numerics": numerics, "tokenizer": tokenizer}
+
+
+def stamp(*opened: Opened) -> dict[str, Any]:
+    """Return the stamp of a computation by these sides, all but its run's id."""
+    import bitnet_engine as engine
+
+    names = list(dict.fromkeys(side.description["numerics"] for side in opened))
+    return engine.stamp(numerics=" against ".join(names))

@@ -3,7 +3,8 @@
     echo '{"path": "model.gguf", "numerics": "exact-int8", "tokens": 24, "save": "DIR"}' \\
         | python -m bitnet_engine.determinism
 
-prints one JSON object: for each shape the sha256 of what came out; the arrays themselves are saved as DIR/NAME.npy.
+prints one JSON object: the numerics, and for each shape the sha256 of what came out; the arrays are saved as
+DIR/NAME.npy.
 Ids are seeded, so that every process asks the same. Judges nothing: `bitnet_parity.verify` compares.
 
 | name | what |
@@ -91,11 +92,13 @@ def main() -> None:
     """Answer the request on standard input."""
     request = json.loads(sys.stdin.readline())
     environment().apply()
-    arrays = probe(load(request["path"], request["numerics"]), request["tokens"])
+    model = load(request["path"], request["numerics"])
+    arrays = probe(model, request["tokens"])
     for name, array in arrays.items():
         np.save(Path(request["save"]) / f"{name}.npy", array, allow_pickle=False)
     digests = {name: hashlib.sha256(array.tobytes()).hexdigest() for name, array in arrays.items()}
-    sys.stdout.write(json.dumps(digests) + "\n")
+    # What it was really run with: a model trained without int8 activations is run in floats.
+    sys.stdout.write(json.dumps({"numerics": model.numerics.value, "digests": digests}) + "\n")
 
 
 if __name__ == "__main__":

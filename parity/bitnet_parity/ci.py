@@ -1,7 +1,7 @@
 """A verdict where a build server looks for it: JUnit XML, GitHub's step summary and annotations.
 
     junit(report)                                       # bytes of a test suite, a test case a gate
-    tell_github(report, os.environ, sys.stderr)         # nothing outside of GitHub Actions
+    for line in tell_github(report, os.environ): ...    # none outside of GitHub Actions
 
 A failed gate is a failure; one that cannot tell yet is an error, because it is no pass. Formats: JUnit's as Jenkins and
 GitLab read it; docs.github.com, "Workflow commands for GitHub Actions". Knows no model.
@@ -9,7 +9,7 @@ GitLab read it; docs.github.com, "Workflow commands for GitHub Actions". Knows n
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 from xml.etree import ElementTree
 
 from bitnet_engine.errors import StorageError
@@ -43,8 +43,8 @@ def junit(report: Mapping[str, Any]) -> bytes:
     return ElementTree.tostring(suite, encoding="utf-8", xml_declaration=True) + b"\n"
 
 
-def tell_github(report: Mapping[str, Any], environment: Mapping[str, str], log: TextIO) -> None:
-    """Append the report to the step summary, and annotate each gate that did not pass, where GitHub asks for it.
+def tell_github(report: Mapping[str, Any], environment: Mapping[str, str]) -> list[str]:
+    """Append the report to the step summary where GitHub names one; return the workflow commands to print, if any.
 
     Raises:
         StorageError: the summary cannot be written.
@@ -55,8 +55,7 @@ def tell_github(report: Mapping[str, Any], environment: Mapping[str, str], log: 
                 stream.write(markdown(report))
         except OSError as error:
             raise StorageError(f"{summary}: the step summary cannot be written: {error.strerror}") from error
-    if environment.get("GITHUB_ACTIONS") == "true":
-        log.writelines(f"{line}\n" for line in annotations(report))
+    return annotations(report) if environment.get("GITHUB_ACTIONS") == "true" else []
 
 
 def annotations(report: Mapping[str, Any]) -> list[str]:

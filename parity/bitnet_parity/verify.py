@@ -66,6 +66,7 @@ class Proof:
     """All checks of one model. It holds if every one is reproducible."""
 
     path: str
+    numerics: str
     runs: int
     tokens: int
     checks: tuple[Check, ...]
@@ -98,13 +99,15 @@ def verify_steps(path: str, numerics: str, *, runs: int, tokens: int) -> Iterato
             save.mkdir()
             found.append(_run(path, numerics, tokens, save))
             yield f"process {number}", number, runs
-        yield Proof(path.encode("utf-8", "backslashreplace").decode(), runs, tokens, tuple(_checks(found)))
+        name = path.encode("utf-8", "backslashreplace").decode()
+        yield Proof(name, found[0].numerics, runs, tokens, tuple(_checks(found)))
 
 
 @dataclass(frozen=True)
 class Run:
-    """What one process answered: a sha256 for each name, and the folder with the arrays."""
+    """What one process answered: its numerics, a sha256 for each name, and the folder with the arrays."""
 
+    numerics: str
     digests: dict[str, str]
     folder: Path
 
@@ -121,7 +124,8 @@ def _run(path: str, numerics: str, tokens: int, save: Path) -> Run:
         lines = [line.strip() for line in done.stderr.splitlines() if line.strip()][-_LAST_LINES:]
         said = safe(" | ".join(lines), 1000) or "it said nothing"
         raise BitnetError(f"{path}: a fresh process ended by code {done.returncode}; its last lines: {said}")
-    return Run(json.loads(done.stdout), save)
+    answer = json.loads(done.stdout)
+    return Run(answer["numerics"], answer["digests"], save)
 
 
 def _checks(runs: list[Run]) -> Iterator[Check]:
