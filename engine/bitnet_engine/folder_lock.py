@@ -16,8 +16,8 @@ from pathlib import Path
 
 from bitnet_engine.errors import StorageError
 
-PATIENCE = 5.0
-"""Seconds to wait for the folder: a worker whose parent was killed needs up to two to notice and end."""
+PATIENCE = 10.0
+"""Seconds to wait for the folder: a worker whose parent was killed ends in two, on a busy machine in several."""
 
 _PAUSE = 0.05
 

@@ -8,6 +8,7 @@ not installed is one line; one that fails is one line with its last words. Knows
 """
 
 import importlib
+import os
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -66,6 +67,8 @@ def _imported(side: Side) -> Any:
     name = _PACKAGES[side.kind]
     try:
         if side.kind == "hf":
+            # transformers unpacks BitNet's weights in a compiled function, and a machine may have no compiler.
+            os.environ.setdefault("TORCHDYNAMO_DISABLE", "1")
             importlib.import_module("torch")
         return importlib.import_module(name)
     except ImportError as error:

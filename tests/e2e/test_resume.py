@@ -27,7 +27,16 @@ def artifacts(folder):
 
 
 def killed_at(arguments, out, lines):
-    """Start an export and kill its parent with SIGKILL once the journal has that many lines, or it has ended."""
+    """Start an export and kill its parent with SIGKILL once the journal has that many lines.
+
+    Exit 4 is the folder still held by the last worker, on a machine too busy for it to end in time: start again.
+    """
+    while (code := _killed_once(arguments, out, lines)) == 4:
+        pass
+    return code
+
+
+def _killed_once(arguments, out, lines):
     with subprocess.Popen([*PROGRAM, *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as parent:
         journal = out / JOURNAL
         while parent.poll() is None:
