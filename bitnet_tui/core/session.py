@@ -370,9 +370,9 @@ def _convert(request: Request) -> Iterator[Event]:
 def _proof(request: Request) -> Iterator[Event]:
     from bitnet_tui.core import proofs
 
-    corpus = _corpus_path(request) if request["kind"] == "record" else None
     yield (start := _start(request))
-    kinds = {"record": partial(proofs.record, corpus), "replay": proofs.replay, "verify": proofs.verify}
+    record = partial(proofs.record, _corpus_path(request))
+    kinds = {"record": record, "replay": proofs.replay, "verify": proofs.verify}
     yield from kinds[request["kind"]]({**request, "numerics": _numerics(request)}, start["id"])
 
 
