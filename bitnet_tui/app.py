@@ -12,51 +12,57 @@ import asyncio
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
-import platformdirs
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.notifications import SeverityLevel
 from textual.screen import Screen
-from textual.theme import Theme
 
 from bitnet_tui.core import session
 from bitnet_tui.core.feed import Cancellable, Live, Recorder
 from bitnet_tui.core.jobs import Job
-from bitnet_tui.core.parity_view import BELIEF_LIMITS
+from bitnet_tui.core.keymap import resolve
 from bitnet_tui.core.resources import resource_dir
+from bitnet_tui.core.settings import DEFAULT_THEME, Config, Settings, load_config, nearest, themes_dir
 from bitnet_tui.core.store import Store, is_run
-from bitnet_tui.core.text import safe, safe_lines
-from bitnet_tui.core.themes import APP_COLORS, ThemeData, load_themes
+from bitnet_tui.core.text import GIB, human_bytes, safe, safe_lines
+from bitnet_tui.core.themes import APP_COLORS
 from bitnet_tui.screens.base import BaseScreen
 from bitnet_tui.screens.confirm import ConfirmScreen
-from bitnet_tui.screens.form import Field, FormScreen, existing_or_empty, one_of
+from bitnet_tui.screens.form import Field, FormScreen
 from bitnet_tui.screens.help import HelpScreen
 from bitnet_tui.screens.home import HomeScreen
 from bitnet_tui.screens.inspect import InspectScreen
+from bitnet_tui.screens.keys import actions_of, shown, textual_keymap
+from bitnet_tui.screens.new_run import new_run_form, request_of
 from bitnet_tui.screens.parity import ParityScreen
-
-DEFAULT_THEME = "bitnet-dark"
-DEFAULT_PROFILE = "quantized"
+from bitnet_tui.screens.runs import RunsScreen
+from bitnet_tui.screens.theming import Themes, textual_theme
+from bitnet_tui.widgets.pick_list import PickList
+from bitnet_tui.widgets.tensor_tree import TensorTree
 
 _LAST_EVENTS = 1.0
 """Seconds that a cancelled run gets to write its last event."""
+
+_THEME_LOOK = 1.0
+"""Seconds between two looks at the files of themes."""
 
 
 class BitnetApp(App[None]):
     """The terminal program.
 
     Args:
-        paths: nothing, a model or a recorded run, or the two sides of `request`.
+        paths: nothing, a model or a recorded run; or the two sides of `request`.
         request: the parity run to start, as `session.run` takes it.
+        reading: what a lone path's file does not state, as `session.inspect` takes it.
         start_job: starts a child process on a request.
         inspect: reads the header of a model file.
-        store: where runs are recorded.
+        config: the settings; those of the user where it is None.
         clock: seconds since the epoch.
     """
 
@@ -66,21 +72,23 @@ class BitnetApp(App[None]):
         "home": HomeScreen,
         "inspect": InspectScreen,
         "parity": ParityScreen,
+        "runs": RunsScreen,
     }
     # Textual declares these as instance variables, so ClassVar would be a lie.
     HORIZONTAL_BREAKPOINTS = [(0, "-tiny-width"), (60, "-narrow"), (100, "-wide")]  # noqa: RUF012
     VERTICAL_BREAKPOINTS = [(0, "-tiny-height"), (15, "-low"), (30, "-tall")]  # noqa: RUF012
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("question_mark,f1", "help", "help", key_display="?"),
-        Binding("q", "quit", "quit"),
-        Binding("0", "show('home')", "Home", show=False),
-        Binding("1", "show('inspect')", "Inspect", show=False),
-        Binding("2", "show('parity')", "Parity", show=False),
-        Binding("o", "open", "Open a model or a run", show=False),
-        Binding("r", "new_run", "New parity run", show=False),
-        Binding("ctrl+x", "cancel_run", "Cancel what is running", show=False),
-        Binding("T", "next_theme", "Next theme", show=False),
-        Binding("escape", "back", "Back", show=False),
+        Binding("question_mark,f1", "help", "help", key_display="?", id="app.help"),
+        Binding("q", "quit", "quit", id="app.quit"),
+        Binding("0", "show('home')", "Home", show=False, id="app.home"),
+        Binding("1", "show('inspect')", "Inspect", show=False, id="app.inspect"),
+        Binding("2", "show('parity')", "Parity", show=False, id="app.parity"),
+        Binding("4", "show('runs')", "Runs", show=False, id="app.runs"),
+        Binding("o", "open", "Open a model or a run", show=False, id="app.open"),
+        Binding("r", "new_run", "New parity run", show=False, id="app.new_run"),
+        Binding("ctrl+x", "cancel_run", "Cancel what is running", show=False, id="app.cancel"),
+        Binding("T", "next_theme", "Next theme", show=False, id="app.theme"),
+        Binding("escape", "back", "Back", show=False, id="app.back"),
     ]
     CSS = """
     .dialog {
@@ -103,17 +111,22 @@ class BitnetApp(App[None]):
         paths: Sequence[str] = (),
         request: dict[str, Any] | None = None,
         start_job: Callable[[dict[str, Any]], Cancellable] = Job.start,
-        inspect: Callable[[str], dict[str, Any]] = session.inspect,
-        store: Store | None = None,
+        inspect: Callable[..., dict[str, Any]] = session.inspect,
+        config: Config | None = None,
         clock: Callable[[], float] = time.time,
+        reading: Mapping[str, Any] | None = None,
     ) -> None:
-        folders = [resource_dir("themes"), platformdirs.user_data_path("bitnet-tui") / "themes"]
-        themes, self._theme_problems = load_themes(folders)
-        self._themes = {theme.name: theme for theme in themes}
+        self.config = config or load_config()
+        self.themes = Themes([resource_dir("themes"), themes_dir()])
+        chosen = self.config.settings
+        known = actions_of(BINDING)
+        self._keys = resolve(known, chosen.preset, chosen.keys, str(self.config.path))
         super().__init__()
-        self.paths, self.request = list(paths), request
+        # Only what differs: an untouched binding keeps the way it is shown (`←→`).
+        self.set_keymap(textual_keymap({name: keys for name, keys in self._keys.items() if keys != known[name]}))
+        self.paths, self.request, self._reading = list(paths), request, dict(reading or {})
         self.inspect, self.clock = inspect, clock
-        self.store = store or Store()
+        self.store = Store(self.settings.runs_dir)
         self.summary: list[str] = []
         self.exit_code = 0
         """What the program ends with: the code of a live run that failed, else 0."""
@@ -127,18 +140,19 @@ class BitnetApp(App[None]):
 
     def on_mount(self) -> None:
         """Set the theme and go where the paths say."""
-        for theme in self._themes.values():
-            self.register_theme(_textual_theme(theme))
-        if DEFAULT_THEME in self._themes:
-            self.theme = DEFAULT_THEME
+        self._use_themes(self.settings.theme)
+        self.set_interval(_THEME_LOOK, self._look_at_themes)
         self._end_on_signals()
         self.switch_mode("home")
         if len(self.paths) == 1:
-            self.open_path(self.paths[0])
-        elif len(self.paths) == 2:
-            self.start_parity(self.request or _request(*self.paths))
-        if self._theme_problems:
-            self.say("\n".join(self._theme_problems), title="themes left out", severity="warning")
+            self.open_path(self.paths[0], self._reading)
+        elif self.request is not None:
+            self.start_parity(self.request)
+
+    @property
+    def settings(self) -> Settings:
+        """The settings in force."""
+        return self.config.settings
 
     def on_unmount(self) -> None:
         """End every child process, whatever ended the program."""
@@ -174,6 +188,37 @@ class BitnetApp(App[None]):
         lines = "\n".join(safe_lines(message, 12))
         self.notify(lines, title=safe(title), severity=severity, timeout=3, markup=False)
 
+    # ---- themes and keys ----------------------------------------------------------------------------
+
+    def _use_themes(self, wanted: str) -> None:
+        """Register what is loaded and turn to `wanted`; what is wrong with files or name is one notification."""
+        for theme in self.themes.data.values():
+            self.register_theme(textual_theme(theme))
+        problems = list(self.themes.problems)
+        if wanted in self.available_themes:
+            self.theme = wanted
+            self.refresh_css(animate=False)
+        elif DEFAULT_THEME in self.themes.data:
+            self.theme = DEFAULT_THEME
+            hint = nearest(wanted, self.themes.data) or f" Allowed: {', '.join(self.themes.data)}."
+            problems.append(f"there is no theme '{wanted}'.{hint} {self.theme} is shown.")
+        if problems:
+            self.say("\n".join(problems), title="themes left out", severity="warning")
+
+    async def _look_at_themes(self) -> None:
+        """Show the theme as its file now is, once somebody has changed it."""
+        if await asyncio.to_thread(self.themes.changed):
+            self.themes.load()
+            self._use_themes(self.theme)
+
+    def get_key_display(self, binding: Binding) -> str:
+        """Return a key as the help shows it."""
+        return binding.key_display or shown(binding.key)
+
+    def key_of(self, action: str) -> str:
+        """Return the key in force for an action, such as `app.open`, as a hint names it."""
+        return shown(self._keys[action][0])
+
     # ---- work ---------------------------------------------------------------------------------------
 
     def start(self, request: dict[str, Any], record: bool = False) -> Live | None:
@@ -184,9 +229,24 @@ class BitnetApp(App[None]):
         except OSError as error:
             self.say(f"no process could be started: {error}", severity="error")
             return None
+        if record:
+            self.run_worker(self._drop_old_runs, group="prune", exclusive=True)
         live = Live.of(job, Recorder(self.store) if record else None)
         self._children.append(live)
         return live
+
+    async def _drop_old_runs(self) -> None:
+        """Delete the oldest runs over the user's limit, in a thread, and say which."""
+        limit = self.settings.runs_limit_gib
+        keep = [self._parity.view.id] if self._parity is not None else []
+        try:
+            gone = await asyncio.to_thread(self.store.prune, int(limit * GIB), self.clock(), keep) if limit else []
+        except OSError as error:
+            self.say(f"{error.filename}: cannot be deleted: {error.strerror}", severity="warning")
+            return
+        if gone:
+            size = human_bytes(sum(run.nbytes for run in gone))
+            self.say(f"{len(gone)} old run{'s' * (len(gone) != 1)} deleted, {size}: runs_limit_gib is {limit:g}")
 
     def stop(self, live: Live) -> None:
         """End a child process without waiting for it."""
@@ -205,23 +265,23 @@ class BitnetApp(App[None]):
 
     # ---- places -------------------------------------------------------------------------------------
 
-    def open_path(self, path: str) -> None:
-        """Show a model in Inspect, or a recorded run in Parity."""
+    def open_path(self, path: str, reading: Mapping[str, Any] | None = None) -> None:
+        """Show a model in Inspect, read as `reading` says, or a recorded run in Parity."""
         path = str(Path(path).expanduser())
         if is_run(Path(path)):
             self.run_worker(partial(self._show_run, path), group="open", exclusive=True)
         else:
-            self.run_worker(partial(self._show_model, path), group="open", exclusive=True)
+            self.run_worker(partial(self._show_model, path, dict(reading or {})), group="open", exclusive=True)
 
     def start_parity(self, request: dict[str, Any]) -> None:
         """Start a parity run and show it; there is one at a time."""
         if self._one_run_only():
             self.run_worker(partial(self._show_live, request), group="open", exclusive=True)
 
-    async def _show_model(self, path: str) -> None:
+    async def _show_model(self, path: str, reading: dict[str, Any]) -> None:
         await self._enter("inspect")
         if isinstance(self.screen, InspectScreen):
-            self.screen.load(path)
+            self.screen.load(path, reading)
 
     async def _show_run(self, path: str) -> None:
         if self._one_run_only() and (screen := await self._enter_parity()):
@@ -239,7 +299,7 @@ class BitnetApp(App[None]):
 
     def _one_run_only(self) -> bool:
         if self.parity_is_live:
-            self.say("a run is live: ctrl+x cancels it", severity="warning")
+            self.say(f"a run is live: {self.key_of('app.cancel')} cancels it", severity="warning")
         return not self.parity_is_live
 
     async def _enter(self, mode: str) -> None:
@@ -254,17 +314,19 @@ class BitnetApp(App[None]):
         await self._enter(mode)
         screen, candidate = self.screen, self._parity.view.candidate if self._parity is not None else ""
         if isinstance(screen, InspectScreen) and screen.path is None and candidate:
-            screen.load(candidate)
+            screen.load(candidate, {})
 
     def action_help_quit(self) -> None:
         """Quit on ctrl+c as on q, in place of Textual's note that another key does."""
         self.call_later(self.action_quit)
 
     async def action_back(self) -> None:
-        """Close the filter, or go to the screen before."""
-        if isinstance(self.screen, InspectScreen) and self.screen.clear_filter():
+        """Close the filter, or what was opened over the screen, or go to the screen before."""
+        if isinstance(self.screen, BaseScreen) and self.screen.clear_filter():
             return
-        if self._trail:
+        if len(self.screen_stack) > 1:
+            self.pop_screen()
+        elif self._trail:
             await self.switch_mode(self._trail.pop())
 
     async def action_quit(self) -> None:
@@ -301,23 +363,11 @@ class BitnetApp(App[None]):
         if not self._one_run_only():
             return
 
-        def filled(answer: dict[str, str] | None) -> None:
-            if answer is None:
-                return
-            sides = [str(Path(answer[side]).expanduser()) for side in ("reference", "candidate")]
-            corpus = str(Path(answer["corpus"]).expanduser()) if answer["corpus"] else None
-            self.start_parity(_request(*sides, corpus=corpus, profile=answer["profile"]))
+        def filled(answers: dict[str, str] | None) -> None:
+            if answers is not None:
+                self.start_parity(request_of(answers))
 
-        self.push_screen(FormScreen("new parity run", self._run_fields()), filled)
-
-    def _run_fields(self) -> list[Field]:
-        profiles = tuple(BELIEF_LIMITS)
-        return [
-            Field("reference", "reference model", self._likely_model()),
-            Field("candidate", "candidate model"),
-            Field("corpus", "corpus", placeholder="empty: the built-in texts", check=existing_or_empty),
-            Field("profile", f"profile ({', '.join(profiles)})", DEFAULT_PROFILE, check=one_of(profiles)),
-        ]
+        self.push_screen(new_run_form(self.settings, self._likely_model()), filled)
 
     def _likely_model(self) -> str:
         """Return the model the user looks at: the one inspected, or the one highlighted at Home."""
@@ -327,7 +377,7 @@ class BitnetApp(App[None]):
         return (screen.selected_model or "") if isinstance(screen, HomeScreen) else ""
 
     def action_cancel_run(self) -> None:
-        """Cancel the statistics on Inspect, the run anywhere else; what has arrived stays."""
+        """Cancel the statistics and the scan on Inspect, the run anywhere else; what has arrived stays."""
         if isinstance(self.screen, InspectScreen):
             self.screen.stop()
             return
@@ -339,12 +389,11 @@ class BitnetApp(App[None]):
 
     def action_next_theme(self) -> None:
         """Switch to the next of the program's own themes."""
-        names = list(self._themes)
-        if not names:
+        following = self.themes.after(self.theme)
+        if following is None:
             self.say("no theme was loaded", severity="warning")
             return
-        at = names.index(self.theme) if self.theme in names else -1
-        self.theme = names[(at + 1) % len(names)]
+        self.theme = following
         self.say(f"theme {self.theme}")
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
@@ -359,23 +408,12 @@ class BitnetApp(App[None]):
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         """Return the app's own colours for themes that lack them, such as Textual's."""
-        theme = self._themes.get(DEFAULT_THEME)
+        theme = self.themes.data.get(DEFAULT_THEME)
         return dict(theme.app) if theme else dict.fromkeys(APP_COLORS, "auto")
 
 
-def _textual_theme(theme: ThemeData) -> Theme:
-    base: dict[str, Any] = dict(theme.colors)
-    return Theme(name=theme.name, dark=theme.dark, variables=dict(theme.app), **base)
-
-
-def _request(
-    reference: str, candidate: str, corpus: str | None = None, profile: str = DEFAULT_PROFILE
-) -> dict[str, Any]:
-    return {
-        "kind": "parity",
-        "reference": reference,
-        "candidate": candidate,
-        "corpus": corpus,
-        "profile": profile,
-        "max_tokens": None,
-    }
+BINDING = (
+    *(BitnetApp, HomeScreen, InspectScreen, ParityScreen, ConfirmScreen, FormScreen, HelpScreen),
+    *(RunsScreen, PickList, TensorTree),
+)
+"""Everything that binds keys."""

@@ -1,11 +1,12 @@
 """`bitnet-tui convert SRC DST --type TYPE`: the same model in another storage."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 from bitnet_tui.cli.headless import run_headless
-from bitnet_tui.cli.options import export_json, export_option, json_option, make_folder, nonempty, show
+from bitnet_tui.cli.options import export_json, export_option, json_option, make_folder, nonempty, reading_options, show
 from bitnet_tui.display.diff import conversion_lines
 
 TYPES = ("I2_S", "TQ1_0", "TQ2_0", "HF_PACKED")
@@ -32,17 +33,20 @@ def _known(_ctx: click.Context, _option: click.Parameter, value: str) -> str:
 @click.option(
     "--allow-lossy", is_flag=True, help="Round scales and embeddings that the type cannot hold, and list them."
 )
+@reading_options
 @json_option
 @export_option
-def command(source: str, target: str, quant_type: str, allow_lossy: bool, as_json: bool, export: Path | None) -> None:
+def command(
+    source: str, target: str, quant_type: str, allow_lossy: bool, as_json: bool, export: Path | None, **reading: Any
+) -> None:
     """Write the model SOURCE as TARGET. What would lose a number is refused; what is written is read back.
 
-    TARGET appears whole or not at all.
+    TARGET appears whole or not at all. --i2s-layout is of SOURCE: what is written is layout A.
     """
     if export is not None:
         make_folder(export)  # before the work, not after it
     request = {"kind": "convert", "path": source, "target": target, "type": quant_type, "allow_lossy": allow_lossy}
-    report = run_headless(request)
+    report = run_headless({**request, **reading})
     if export is not None:
         export_json(export, "conversion.json", report)
     show(report, conversion_lines(report), as_json=as_json)

@@ -13,6 +13,7 @@ from bitnet_tui.cli.options import (
     json_option,
     max_tokens_option,
     numerics_option,
+    reading_options,
     show,
 )
 from bitnet_tui.display.plain import eval_lines
@@ -24,6 +25,7 @@ from bitnet_tui.display.plain import eval_lines
 @context_option
 @max_tokens_option
 @numerics_option
+@reading_options
 @json_option
 @export_option
 def command(
@@ -32,6 +34,8 @@ def command(
     context: int | None,
     max_tokens: int | None,
     numerics: str,
+    i2s_layout: str,
+    kernel_config: str | None,
     as_json: bool,
     export: Path | None,
 ) -> None:
@@ -43,6 +47,8 @@ def command(
         "context": context,
         "max_tokens": max_tokens,
         "numerics": numerics,
+        "i2s_layout": i2s_layout,
+        "kernel_config": kernel_config,
     }
     report = run_headless(request)
     if export is not None:

@@ -5,7 +5,16 @@ from pathlib import Path
 import click
 
 from bitnet_tui.cli.headless import run_headless
-from bitnet_tui.cli.options import export_json, export_option, finite, json_option, numerics_option, show, utf8
+from bitnet_tui.cli.options import (
+    export_json,
+    export_option,
+    finite,
+    json_option,
+    numerics_option,
+    reading_options,
+    show,
+    utf8,
+)
 from bitnet_tui.cli.streams import emit
 from bitnet_tui.core import session
 from bitnet_tui.core.events import Event
@@ -25,6 +34,7 @@ from bitnet_tui.core.text import safe
 @click.option("--top-p", type=click.FloatRange(0, 1, min_open=True), callback=finite, default=1.0, show_default=True)
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="Same seed, same text. Default: BITNET_SEED, else 0.")
 @numerics_option
+@reading_options
 @json_option
 @export_option
 def command(
@@ -36,6 +46,8 @@ def command(
     top_p: float,
     seed: int | None,
     numerics: str,
+    i2s_layout: str,
+    kernel_config: str | None,
     as_json: bool,
     export: Path | None,
 ) -> None:
@@ -50,6 +62,8 @@ def command(
         "top_p": top_p,
         "seed": session.environment().seed or 0 if seed is None else seed,
         "numerics": numerics,
+        "i2s_layout": i2s_layout,
+        "kernel_config": kernel_config,
     }
     report = run_headless(request, each=_ignore if as_json else _print_text)
     if export is not None:

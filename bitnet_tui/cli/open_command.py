@@ -12,25 +12,31 @@ from bitnet_tui.cli import info_command
 from bitnet_tui.cli.main import COMMANDS
 from bitnet_tui.cli.parity_command import parity_options, parity_request, run_parity
 from bitnet_tui.cli.streams import emit
-from bitnet_tui.core import session
+from bitnet_tui.core import session, settings
 
 
 @click.command("open")
 @click.argument("paths", nargs=-1)
+@click.option("--theme", metavar="NAME", help="Theme of the app, over that of config.toml.")
 @parity_options
 @click.pass_context
-def command(ctx: click.Context, paths: tuple[str, ...], as_json: bool, export: Path | None, **settings: Any) -> int:
+def command(
+    ctx: click.Context, paths: tuple[str, ...], theme: str | None, as_json: bool, export: Path | None, **options: Any
+) -> int:
     """Open the app at Home, on one model (or recorded run), or on a reference and a candidate."""
     _refuse_typing_slips(paths)
     headless = export is not None or as_json
+    if headless and theme is not None:
+        raise click.UsageError("--theme is of the app, which --export and --json do without.")
     if len(paths) == 2:
-        request = parity_request(*paths, export, **settings)
-        return run_parity(request, as_json) if headless else _open_app(paths, request)
+        request = parity_request(*paths, export, **options)
+        return run_parity(request, as_json) if headless else _open_app(paths, request, {}, theme)
+    reading = {name: options[name] for name in ("i2s_layout", "kernel_config")}
     if not headless:
-        return _open_app(paths, None)
+        return _open_app(paths, None, reading, theme)
     if not paths:
         raise click.UsageError("--export and --json need a model, or a reference and a candidate.")
-    ctx.invoke(info_command.command, model=paths[0], scan=False, as_json=as_json, export=export)
+    ctx.invoke(info_command.command, model=paths[0], scan=False, as_json=as_json, export=export, **reading)
     return 0
 
 
@@ -41,7 +47,9 @@ def _refuse_typing_slips(paths: tuple[str, ...]) -> None:
         raise click.UsageError(f"{len(paths)} paths were given; one opens a model, two are compared.")
 
 
-def _open_app(paths: tuple[str, ...], request: dict[str, Any] | None) -> int:
+def _open_app(
+    paths: tuple[str, ...], request: dict[str, Any] | None, reading: dict[str, Any], theme: str | None
+) -> int:
     for path in paths:
         if not Path(session.side_path(path)).exists():
             raise session.FormatError(f"{path}: no such file or folder; check the path.")
@@ -50,9 +58,10 @@ def _open_app(paths: tuple[str, ...], request: dict[str, Any] | None) -> int:
             "The app needs a terminal that can move its cursor. Without one: `bitnet-tui info MODEL`, "
             "or `bitnet-tui REF CAND --export DIR`."
         )
+    config = settings.load_config({"theme": theme})
     from bitnet_tui.app import BitnetApp
 
-    app = BitnetApp(paths, request)
+    app = BitnetApp(paths, request, config=config, reading=reading)
     app.run()
     for line in app.summary:
         emit(f"{line}\n")

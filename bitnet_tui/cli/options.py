@@ -8,6 +8,7 @@ stdout is data and stderr is narration, the same bytes to a pipe and to a termin
 """
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import click
 from bitnet_tui.cli.streams import emit, emit_json
 from bitnet_tui.core import session
 from bitnet_tui.core.events import dumps
+from bitnet_tui.core.readings import LAYOUTS
 
 
 def nonempty(_context: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:
@@ -74,6 +76,38 @@ numerics_option = click.option(
     show_default=True,
     help="How activations are rounded: which engine to compute as (docs/numerics.md).",
 )
+i2s_layout_option = click.option(
+    "--i2s-layout",
+    type=click.Choice(LAYOUTS),
+    default=LAYOUTS[0],
+    show_default=True,
+    help="The order of I2_S tensors, which no file states; auto is what a reference proves, else A.",
+)
+kernel_config_option = click.option(
+    "--kernel-config",
+    metavar="FILE",
+    callback=nonempty,
+    help="The kernel_config.ini of the build that wrote TL1 or TL2 tensors.",
+)
+candidate_i2s_layout_option = click.option(
+    "--candidate-i2s-layout", type=click.Choice(LAYOUTS[1:]), help="That of CANDIDATE, where it differs."
+)
+candidate_kernel_config_option = click.option(
+    "--candidate-kernel-config", metavar="FILE", callback=nonempty, help="That of CANDIDATE, where it differs."
+)
+
+
+def reading_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command that reads weights what their file may not state: `i2s_layout` and `kernel_config`."""
+    return i2s_layout_option(kernel_config_option(function))
+
+
+def pair_reading_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command of two sides the same, and the candidate's own where they differ."""
+    own = (candidate_i2s_layout_option, candidate_kernel_config_option)
+    for option in (*reversed(own), reading_options):
+        function = option(function)
+    return function
 
 
 def show(result: dict[str, Any], lines: list[str], *, as_json: bool) -> None:

@@ -16,6 +16,7 @@ from bitnet_tui.cli.options import (
     make_folder,
     max_tokens_option,
     numerics_option,
+    pair_reading_options,
     path,
     show,
 )
@@ -62,7 +63,8 @@ def parity_options(function: Callable[..., int]) -> Callable[..., int]:
     """Give a command the options of a parity run; all but --json and --export are fields of the request."""
     numerics = (candidate_numerics_option, numerics_option)
     scope = (max_tokens_option, context_option, profile_option, corpus_option)
-    for option in (resume_option, report_option, junit_option, export_option, json_option, *numerics, *scope):
+    outputs = (resume_option, report_option, junit_option, export_option, json_option)
+    for option in (*outputs, pair_reading_options, *numerics, *scope):
         function = option(function)
     return function
 

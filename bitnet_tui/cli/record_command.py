@@ -12,6 +12,7 @@ from bitnet_tui.cli.options import (
     max_tokens_option,
     nonempty,
     numerics_option,
+    reading_options,
     show,
 )
 from bitnet_tui.display.proofs import recording_lines
@@ -24,6 +25,7 @@ from bitnet_tui.display.proofs import recording_lines
 @context_option
 @max_tokens_option
 @numerics_option
+@reading_options
 @json_option
 def command(
     model: str,
@@ -32,6 +34,8 @@ def command(
     context: int | None,
     max_tokens: int | None,
     numerics: str,
+    i2s_layout: str,
+    kernel_config: str | None,
     as_json: bool,
 ) -> None:
     """Write the logits of MODEL on a corpus into FOLDER, for `parity recorded:FOLDER CANDIDATE`.
@@ -47,6 +51,8 @@ def command(
         "context": context,
         "max_tokens": max_tokens,
         "numerics": numerics,
+        "i2s_layout": i2s_layout,
+        "kernel_config": kernel_config,
     }
     report = run_headless(request)
     show(report, recording_lines(report), as_json=as_json)

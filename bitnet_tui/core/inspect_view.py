@@ -4,6 +4,7 @@
     view.facts()                                 # one line about the whole file
     view.groups("attn")                          # the tree, filtered
     view.feed({"event": "stats", "tensor": …})   # numbers of one tensor, as they are computed
+    view.feed_scan({"event": "report", …})       # findings that only the weights show
     view.tensor("blk.0.attn_q.weight")           # rows of the right-hand pane
 
 Strings it returns for display are safe; names it returns as keys are the file's own. Knows nothing of
@@ -17,6 +18,7 @@ from math import prod
 from typing import Any
 
 from bitnet_tui.core.events import Event
+from bitnet_tui.core.readings import reading_text
 from bitnet_tui.core.text import human_bytes, human_count, number, safe, safe_lines
 
 MAX_ENTROPY = 1.584962500721156
@@ -58,6 +60,10 @@ class InspectView:
         self._tensors: dict[str, Mapping[str, Any]] = {t["name"]: t for t in summary.get("tensors", [])}
         self._stats: dict[str, Event] = {}
         self.stats_error: str | None = None
+        self.scan = ""
+        """What a scan of the weights has come to, in words; empty before there is one."""
+        self.scanned = False
+        self._found: list[Mapping[str, Any]] = []
 
     # ---- the whole file -----------------------------------------------------------------------------
 
@@ -88,6 +94,10 @@ class InspectView:
             rows.append(("ternary", f"{human_count(ternary)} of {human_count(parameters)} weights"))
         if meaning := of("scale_meaning"):
             rows.append(("scale", _SCALE_MEANINGS.get(meaning, safe(str(meaning), 40))))
+        if reading := reading_text(of("reading", {})):
+            rows.append(("read as", reading))
+        where = "header and weights" if self.scanned else "header; s scans the weights too"
+        rows.append(("findings", f"{len(self.findings())}, {where}"))
         for kind in of("types", []):
             label = safe(str(kind["type"]), 30)
             plural = "" if kind["tensors"] == 1 else "s"
@@ -135,8 +145,8 @@ class InspectView:
         return [key for key in self.summary.get("metadata", {}) if wanted in key.casefold()]
 
     def findings(self) -> Sequence[Mapping[str, Any]]:
-        """Return what the header alone shows to be wrong or odd."""
-        return self.summary.get("findings", [])
+        """Return what is wrong or odd: as the header shows it, and after a scan as the weights do."""
+        return [*self.summary.get("findings", []), *self._found]
 
     # ---- details ------------------------------------------------------------------------------------
 
@@ -232,6 +242,21 @@ class InspectView:
             return None
         self._stats[name] = event
         return name
+
+    def feed_scan(self, event: Event) -> bool:
+        """Take in one event of a `scan` job; return whether there are findings to show."""
+        kind = event["event"]
+        if kind == "tensor":
+            self.scan = f"scan {event['index']}/{event['count']} {safe(str(event['name']), 60)}"
+        elif kind == "report":
+            self.scanned = True
+            self._found = list(event["report"]["findings"])
+            self.scan = f"scanned, {len(self._found)} finding{'s' * (len(self._found) != 1)} in the weights"
+        elif kind == "error":
+            self.scan = f"not scanned: {safe(str(event.get('message', '')), 300)}"
+        elif kind == "run.end" and event.get("status") == "cancelled":
+            self.scan = "not scanned: stopped"
+        return kind == "report"
 
     @property
     def measured(self) -> int:

@@ -21,12 +21,13 @@ from bitnet_tui.core.events import Event
 from bitnet_tui.core.steps import stage, tensor_event
 
 
-def record(corpus_path: Path, request: dict[str, Any], id: str) -> Iterator[Event]:
-    """Record the logits of a side on a corpus. Raises BitnetError."""
+def record(corpus_path: Path, reading: dict[str, Any], request: dict[str, Any], id: str) -> Iterator[Event]:
+    """Record the logits of a side on a corpus; `reading` is what its file does not state. Raises BitnetError."""
     side, corpus = parity.parse_side(request["path"]), parity.load_corpus(corpus_path)
-    context = sides.window(request.get("context"), [sides.read_header(side)])
     loaded: list[sides.Opened] = []
-    yield from stage("load model", lambda: sides.open_side(side, request["numerics"], context), loaded)
+    with sides.open_checkpoints([side], reading, {}) as (file,):
+        context = sides.window(request.get("context"), [sides.read_header(side, file)])
+        yield from stage("load model", lambda: sides.open_side(side, file, request["numerics"], context), loaded)
     opened = loaded[0]
     if opened.tokenizer is None:
         raise SettingError(f"{side}: has no tokenizer and is a recording already; name a model.")
@@ -52,23 +53,44 @@ def replay(request: dict[str, Any], id: str) -> Iterator[Event]:
     for name in ("reference", "candidate"):
         described, context = line.fields[name], line.fields["settings"]["context"]
         side = parity.parse_side(described["path"])
-        opening = partial(sides.open_side, side, str(described.get("numerics")), context)
-        yield from stage(f"load {name}", opening, loaded)
-        if loaded[-1].description["sha256"] != described.get("sha256"):
-            raise FormatError(f"{side}: is not the file that {line.where} was made with: its sha256 is another.")
+        with sides.open_checkpoints([side], _reading(line.where, described), {}) as (file,):
+            opening = partial(sides.open_side, side, file, str(described.get("numerics")), context)
+            yield from stage(f"load {name}", opening, loaded)
+        _check_same(line.where, described, loaded[-1].description)
     tokenizer = next(side.tokenizer for side in loaded if side.tokenizer is not None)
     stamp, sources = sides.stamp(*loaded), {"reference": loaded[0].source, "candidate": loaded[1].source}
     again = replaying.replay(line, tokenizer=tokenizer, stamp=stamp, **sources)
     yield {"event": "report", "report": {**again.to_json(), "stamp": {**stamp, "id": id}}}
 
 
-def verify(request: dict[str, Any], id: str) -> Iterator[Event]:
+def _reading(where: str, described: dict[str, Any]) -> dict[str, Any]:
+    """Return how the run read the file, to be read so again."""
+    found = described.get("reading") or {}
+    try:
+        layout, config = found.get("i2s_layout"), found.get("kernel_config")
+        return {
+            "i2s_layout": None if layout is None else engine.I2SLayout(layout),
+            "kernel_config": None if config is None else Path(config),
+        }
+    except (AttributeError, TypeError, ValueError) as error:
+        raise FormatError(f"{where}: its reading is damaged ({error}); make the failures again with parity") from error
+
+
+def _check_same(where: str, described: dict[str, Any], found: dict[str, Any]) -> None:
+    kernels = [side.get("reading", {}).get("kernel_config_sha256") for side in (described, found)]
+    if found["sha256"] != described.get("sha256") or kernels[0] != kernels[1]:
+        raise FormatError(f"{found['path']}: is not the file that {where} was made with: its sha256 is another.")
+
+
+def verify(reading: dict[str, Any], request: dict[str, Any], id: str) -> Iterator[Event]:
     """Ask fresh processes for a model's answer. Raises BitnetError."""
     path, tokens = request["path"], request["tokens"]
-    most = sides.read_header(parity.Side("model", path)).max_positions
+    side = parity.Side("model", path)
+    with sides.open_checkpoints([side], reading, {}) as (file,):
+        most = sides.read_header(side, file).max_positions
     if most is not None and tokens > most:
         raise SettingError(f"--tokens {tokens} is out of range; the model has {most} positions.")
-    for step in verify_steps(path, request["numerics"], runs=request["runs"], tokens=tokens):
+    for step in verify_steps(path, request["numerics"], runs=request["runs"], tokens=tokens, **reading):
         if isinstance(step, Proof):
             stamp = engine.stamp(id=id, numerics=step.numerics)
             yield {"event": "report", "report": {**step.to_json(), "stamp": stamp}}

@@ -8,7 +8,7 @@ whole home directory; says when it stopped early.
 """
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,9 +40,8 @@ class Scanned:
     """False when a limit stopped the scan."""
 
 
-def search_folders() -> list[Path]:
-    """Return where models are looked for: here, the samples, and each folder of BITNET_MODELS."""
-    named = [Path(part) for part in os.environ.get("BITNET_MODELS", "").split(os.pathsep) if part]
+def search_folders(named: Sequence[Path]) -> list[Path]:
+    """Return where models are looked for: here, the samples, and each folder of `named` (the setting models_dirs)."""
     folders: list[Path] = []
     for folder in [Path.cwd(), resource_dir("samples"), *named]:
         inside = any(folder.is_relative_to(other) for other in folders)

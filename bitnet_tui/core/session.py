@@ -10,8 +10,8 @@ Engine and parity are imported inside the functions, so that a process which onl
 import hashlib
 import os
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -24,13 +24,14 @@ from bitnet_engine.folder_lock import locked_folder
 from bitnet_engine.numerics import NAMES as NUMERICS
 from bitnet_parity.exporting import SUFFIXES as REPORT_SUFFIXES
 from bitnet_tui.core.events import SCHEMA, SCHEMA_VERSION, Event, dumps
+from bitnet_tui.core.readings import LAYOUTS, needs_a_word, reading_text
 from bitnet_tui.core.resources import resource_dir
 from bitnet_tui.core.steps import stage, tensor_event
 from bitnet_tui.core.store import new_id
 
 if TYPE_CHECKING:
     from bitnet_engine.config import Config
-    from bitnet_engine.model import Model
+    from bitnet_engine.formats import Checkpoint
     from bitnet_parity.comparison import Item
     from bitnet_parity.corpus import Corpus
     from bitnet_parity.gates import Gates
@@ -68,7 +69,9 @@ JOURNAL = ".parity.journal"
 """What an interrupted export leaves in its folder for `--resume`."""
 
 
-def inspect(path: str, *, scan: bool = False) -> dict[str, Any]:
+def inspect(
+    path: str, *, scan: bool = False, i2s_layout: str = LAYOUTS[0], kernel_config: str | None = None
+) -> dict[str, Any]:
     """Return what the header of the model at `path` says, as JSON-ready values; with `scan` what its weights show too.
 
     Raises:
@@ -76,9 +79,10 @@ def inspect(path: str, *, scan: bool = False) -> dict[str, Any]:
     """
     import bitnet_engine as engine
 
-    summary = {"schema": "bitnet-tui/info", "schema_version": 1, **engine.inspect(path).to_json()}
+    reading = _reading({"i2s_layout": i2s_layout, "kernel_config": kernel_config})
+    summary = {"schema": "bitnet-tui/info", "schema_version": 1, **engine.inspect(path, **reading).to_json()}
     if scan:
-        with engine.open_checkpoint(path) as checkpoint:
+        with engine.open_checkpoint(path, **reading) as checkpoint:
             summary["findings"] += [asdict(finding) for finding in engine.scan_findings(checkpoint)]
     return {**summary, "scanned": scan, "stamp": engine.stamp()}
 
@@ -133,14 +137,15 @@ def run(request: Request) -> Iterator[Event]:
 
     | kind | fields (None where optional) |
     |---|---|
-    | all but stats | numerics=NUMERICS[0]; parity also candidate_numerics=numerics |
+    | all | i2s_layout="auto", kernel_config=None; parity and diff also candidate_i2s_layout, candidate_kernel_config |
+    | eval, generate, parity, record, verify | numerics=NUMERICS[0]; parity also candidate_numerics=numerics |
     | parity | reference, candidate, corpus=None, profile, context=None, max_tokens=None, export=None, resume=False |
     | record | path, folder, corpus=None, context=None, max_tokens=None |
     | replay | path, row |
     | verify | path, runs, tokens |
     | eval | path, corpus=None, context=None, max_tokens=None |
     | generate | path, prompt, max_new, temperature, top_k, top_p, seed |
-    | stats | path |
+    | stats, scan | path |
     | diff | reference, candidate |
     | convert | path, target, type, allow_lossy |
     """
@@ -149,6 +154,7 @@ def run(request: Request) -> Iterator[Event]:
         "eval": _eval,
         "generate": _generate,
         "stats": _stats,
+        "scan": _scan,
         "diff": _diff,
         "convert": _convert,
         **dict.fromkeys(("record", "replay", "verify"), _proof),
@@ -187,15 +193,16 @@ def _parity(request: Request) -> Iterator[Event]:
     named = [parity.parse_side(request[side]) for side in ("reference", "candidate")]
     corpus = _given_corpus(request, named)
     yield (start := _start(request))
-    # Both headers before any weight: what the second file is refused for must not wait for the first to load.
-    headers = [sides.read_header(side) for side in named]
-    context = sides.window(request.get("context"), headers)
-    for difference in _differences(*(header.config for header in headers)):
-        yield {"event": "warn", "message": f"the files differ: {difference}"}
     loaded: list[sides.Opened] = []
-    numerics = [_numerics(request), request.get("candidate_numerics") or _numerics(request)]
-    yield from stage("load reference", lambda: sides.open_side(named[0], numerics[0], context), loaded)
-    yield from stage("load candidate", lambda: sides.open_side(named[1], numerics[1], context), loaded)
+    with sides.open_checkpoints(named, _reading(request), _reading(request, "candidate_")) as files:
+        # Both headers before any weight: what the second file is refused for must not wait for the first to load.
+        headers = [sides.read_header(side, file) for side, file in zip(named, files, strict=True)]
+        context = sides.window(request.get("context"), headers)
+        yield from _warnings(files, [header.config for header in headers])
+        numerics = [_numerics(request), request.get("candidate_numerics") or _numerics(request)]
+        for i, name in enumerate(("reference", "candidate")):
+            opening = partial(sides.open_side, named[i], files[i], numerics[i], context)
+            yield from stage(f"load {name}", opening, loaded)
     inputs = _inputs(loaded, corpus)
     stamp = sides.stamp(*loaded)
     settings = {"context": context, "max_tokens": request.get("max_tokens")}
@@ -275,9 +282,10 @@ def _eval(request: Request) -> Iterator[Event]:
 
     corpus = parity.load_corpus(_corpus_path(request))
     yield (start := _start(request))
-    context = sides.window(request.get("context"), [sides.read_header(parity.Side("model", request["path"]))])
     loaded: list[Any] = []
-    yield from stage("load model", lambda: _load(request["path"], _numerics(request)), loaded)
+    with _open(request) as checkpoint:
+        context = sides.window(request.get("context"), [sides.read_header(parity.Side("model", ""), checkpoint)])
+        yield from stage("load model", lambda: sides.load_model(checkpoint, _numerics(request)), loaded)
     model, description = loaded[0]
     stamp = engine.stamp(id=start["id"], numerics=model.numerics.value)
     stream = parity.evaluate(
@@ -296,10 +304,12 @@ def _eval(request: Request) -> Iterator[Event]:
 
 def _generate(request: Request) -> Iterator[Event]:
     import bitnet_engine as engine
+    from bitnet_tui.core import sides
 
     yield (start := _start(request))
     loaded: list[Any] = []
-    yield from stage("load model", lambda: _load(request["path"], _numerics(request)), loaded)
+    with _open(request) as checkpoint:
+        yield from stage("load model", lambda: sides.load_model(checkpoint, _numerics(request)), loaded)
     model, description = loaded[0]
     names = ("temperature", "top_k", "top_p", "seed")
     sampler = engine.Sampler(**{name: request[name] for name in names})
@@ -335,11 +345,26 @@ def _kept(tokens: Iterator[int], into: list[int]) -> Iterator[int]:
 def _stats(request: Request) -> Iterator[Event]:
     import bitnet_engine as engine
 
-    with engine.open_checkpoint(request["path"]) as checkpoint:
+    with _open(request) as checkpoint:
         yield _start(request)
         for tensor in sorted(checkpoint.tensors.values(), key=lambda tensor: -tensor.nbytes):
             stats = engine.tensor_stats(checkpoint, tensor.name).to_json()
             yield {"event": "stats", "tensor": stats.pop("name"), **stats}
+
+
+def _scan(request: Request) -> Iterator[Event]:
+    import bitnet_engine as engine
+    from bitnet_engine.scanning import scan_steps
+
+    with _open(request) as checkpoint:
+        yield (start := _start(request))
+        for step in scan_steps(checkpoint):
+            if isinstance(step, list):
+                found = {"findings": [asdict(finding) for finding in step], "reading": checkpoint.reading.to_json()}
+                report = {"schema": "bitnet-tui/scan", "schema_version": 1, "path": start["path"], **found}
+                yield {"event": "report", "report": {**report, "stamp": engine.stamp(id=start["id"])}}
+            else:
+                yield tensor_event("scan", *step)
 
 
 def _diff(request: Request) -> Iterator[Event]:
@@ -347,20 +372,21 @@ def _diff(request: Request) -> Iterator[Event]:
     from bitnet_engine.diffing import ModelDiff, diff_steps
 
     yield (start := _start(request))
-    for step in diff_steps(request["reference"], request["candidate"]):
-        if isinstance(step, ModelDiff):
-            yield {"event": "report", "report": {**step.to_json(), "stamp": engine.stamp(id=start["id"])}}
-        else:
-            yield tensor_event("compare", *step)
+    with _open_pair(request) as files:
+        for step in diff_steps(*files):
+            if isinstance(step, ModelDiff):
+                yield {"event": "report", "report": {**step.to_json(), "stamp": engine.stamp(id=start["id"])}}
+            else:
+                yield tensor_event("compare", *step)
 
 
 def _convert(request: Request) -> Iterator[Event]:
     import bitnet_engine as engine
     from bitnet_engine.conversion import Conversion, convert_steps
 
-    kind = engine.QuantType(request["type"])
+    kind, settings = engine.QuantType(request["type"]), {"allow_lossy": request["allow_lossy"], **_reading(request)}
     yield (start := _start(request))
-    for step in convert_steps(request["path"], request["target"], kind, allow_lossy=request["allow_lossy"]):
+    for step in convert_steps(request["path"], request["target"], kind, **settings):
         if isinstance(step, Conversion):
             yield {"event": "report", "report": {**step.to_json(), "stamp": engine.stamp(id=start["id"])}}
         else:
@@ -371,9 +397,43 @@ def _proof(request: Request) -> Iterator[Event]:
     from bitnet_tui.core import proofs
 
     yield (start := _start(request))
-    record = partial(proofs.record, _corpus_path(request))
-    kinds = {"record": record, "replay": proofs.replay, "verify": proofs.verify}
+    reading = _reading(request)
+    record = partial(proofs.record, _corpus_path(request), reading)
+    kinds = {"record": record, "replay": proofs.replay, "verify": partial(proofs.verify, reading)}
     yield from kinds[request["kind"]]({**request, "numerics": _numerics(request)}, start["id"])
+
+
+def _open(request: Request) -> "Checkpoint":
+    import bitnet_engine as engine
+
+    return engine.open_checkpoint(request["path"], **_reading(request))
+
+
+def _open_pair(request: Request) -> "AbstractContextManager[tuple[Checkpoint, Checkpoint]]":
+    import bitnet_engine as engine
+
+    own = {f"candidate_{name}": value for name, value in _reading(request, "candidate_").items()}
+    return engine.open_pair(request["reference"], request["candidate"], **_reading(request), **own)
+
+
+def _reading(request: Request, side: str = "") -> dict[str, Any]:
+    """Return what a request says of how to read a file, as the engine's functions take it."""
+    from bitnet_engine.formats import I2SLayout
+
+    layout, config = (request.get(f"{side}{name}") for name in ("i2s_layout", "kernel_config"))
+    return {
+        "i2s_layout": None if layout in (None, LAYOUTS[0]) else I2SLayout(layout),
+        "kernel_config": None if config is None else Path(config),
+    }
+
+
+def _warnings(files: "Sequence[Checkpoint | None]", configs: "Sequence[Config | None]") -> Iterator[Event]:
+    """Yield what a person should know of two files before their numbers."""
+    for name, checkpoint in zip(("reference", "candidate"), files, strict=True):
+        if checkpoint is not None and needs_a_word(reading := checkpoint.reading.to_json()):
+            yield {"event": "warn", "message": f"the {name} is read as {reading_text(reading)}"}
+    for difference in _differences(*configs):
+        yield {"event": "warn", "message": f"the files differ: {difference}"}
 
 
 def _differences(reference: "Config | None", candidate: "Config | None") -> list[str]:
@@ -386,17 +446,6 @@ def _differences(reference: "Config | None", candidate: "Config | None") -> list
 
 def _numerics(request: Request) -> str:
     return request.get("numerics") or NUMERICS[0]
-
-
-def _load(path: str, numerics: str) -> "tuple[Model, dict[str, Any]]":
-    """Load a model; return it with what a report says of it."""
-    from bitnet_engine.model import Model
-    from bitnet_parity.sources import Side
-    from bitnet_tui.core import sides
-
-    opened = sides.open_side(Side("model", path), numerics, sides.DEFAULT_CONTEXT)
-    assert isinstance(opened.source, Model)
-    return opened.source, opened.description
 
 
 def _corpus_path(request: Request) -> Path:

@@ -1,11 +1,14 @@
 """Opening what a side of a comparison names: our own engine, a recording, a base file, a peer.
 
-    header = read_header(parse_side("kld:base.kld"))    # at once: what is wrong with a file is told before any load
-    opened = open_side(side, "exact-int8", context=512)
+    with open_checkpoints([side], {}, {}) as (file,):
+        header = read_header(side, file)                # at once: what is wrong is told before any load
+        opened = open_side(side, file, "exact-int8", context=512)
 
 Part of `core.session`, which alone may import parity and engine; imported in workers only.
 """
 
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +18,8 @@ from bitnet_parity.sources import LogitSource, Side, TokenizerSource
 
 if TYPE_CHECKING:
     from bitnet_engine.config import Config
+    from bitnet_engine.formats import Checkpoint
+    from bitnet_engine.model import Model
     from bitnet_parity.recorded import Recording
     from bitnet_parity.token_corpus import TokenCorpus
 
@@ -46,15 +51,37 @@ class Opened:
         return self.source.corpus(bos) if isinstance(self.source, KldBase) else None
 
 
-def read_header(side: Side) -> Header:
+@contextmanager
+def open_checkpoints(
+    named: Sequence[Side], shared: Mapping[str, Any], own: Mapping[str, Any]
+) -> "Iterator[list[Checkpoint | None]]":
+    """Open the files of the sides that are models of ours, None for the others.
+
+    `shared` is how to read a file in what it does not state, `own` the second side's, as `open_checkpoint` takes them.
+    Two models are opened as a pair: the one can prove the layout of the other.
+    """
+    import bitnet_engine as engine
+
+    if len(named) == 2 and all(side.kind == "model" for side in named):
+        second = {f"candidate_{name}": value for name, value in own.items()}
+        with engine.open_pair(named[0].path, named[1].path, **shared, **second) as pair:
+            yield list(pair)
+        return
+    readings = [dict(shared), {**shared, **{name: value for name, value in own.items() if value is not None}}]
+    with ExitStack() as stack:
+        yield [
+            stack.enter_context(engine.open_checkpoint(side.path, **reading)) if side.kind == "model" else None
+            for side, reading in zip(named, readings, strict=False)
+        ]
+
+
+def read_header(side: Side, checkpoint: "Checkpoint | None") -> Header:
     """Read what is needed before any weight. Raises BitnetError where the side cannot be used."""
     from bitnet_engine.config import Config
-    from bitnet_engine.formats import open_checkpoint
     from bitnet_parity.kld_base import KldBase
 
-    if side.kind == "model":
-        with open_checkpoint(side.path) as checkpoint:
-            config = Config.from_checkpoint(checkpoint)
+    if checkpoint is not None:
+        config = Config.from_checkpoint(checkpoint)
         return Header(config, config.max_positions)
     if side.kind == "recorded":
         context = _recording(side).index["settings"]["context"]
@@ -80,24 +107,25 @@ def window(asked: int | None, headers: list[Header]) -> int:
     return asked or (min(recorded) if recorded else min(DEFAULT_CONTEXT, most))
 
 
-def open_side(side: Side, numerics: str, context: int) -> Opened:
-    """Load a side. `numerics` are for our own engine; every other computes as it does.
+def open_side(side: Side, checkpoint: "Checkpoint | None", numerics: str, context: int) -> Opened:
+    """Load a side, a model from its open `checkpoint`. `numerics` are for our own engine; others compute as they do.
 
     Raises:
         BitnetError: it cannot be loaded, or what it needs is not installed.
     """
-    openers = {"model": _model, "recorded": _recorded, "kld": _kld}
-    if side.kind in openers:
-        return openers[side.kind](side, numerics)
-    return _peer(side, context)
+    if checkpoint is not None:
+        model, description = load_model(checkpoint, numerics)
+        return Opened(model, description, model.tokenizer)
+    openers = {"recorded": _recorded, "kld": _kld}
+    return openers[side.kind](side) if side.kind in openers else _peer(side, context)
 
 
-def _model(side: Side, numerics: str) -> Opened:
-    import bitnet_engine as engine
+def load_model(checkpoint: "Checkpoint", numerics: str) -> "tuple[Model, dict[str, Any]]":
+    """Load a model; return it with what a report says of it."""
     from bitnet_engine.loading import load_checkpoint
 
-    with engine.open_checkpoint(side.path) as checkpoint:
-        model, sha256 = load_checkpoint(checkpoint, numerics), checkpoint.sha256()
+    side = Side("model", str(checkpoint.path))
+    model, sha256 = load_checkpoint(checkpoint, numerics), checkpoint.sha256()
     if model.tokenizer.vocab_size > model.config.vocab:
         raise FormatError(
             f"{side}: the tokenizer has {model.tokenizer.vocab_size} ids and the embedding {model.config.vocab} rows. "
@@ -105,17 +133,18 @@ def _model(side: Side, numerics: str) -> Opened:
         )
     tokenizer = {"fingerprint": model.tokenizer.fingerprint(), "sha256": model.tokenizer.digest()}
     description = _description(side, sha256, model.numerics.value, asdict(model.config), tokenizer)
-    return Opened(model, description, model.tokenizer)
+    return model, description | {"reading": checkpoint.reading.to_json()}
 
 
-def _recorded(side: Side, _numerics: str) -> Opened:
+def _recorded(side: Side) -> Opened:
     recording = _recording(side)
     model = recording.index["model"]
     description = _description(
         side, recording.sha256(), f"recorded {model['numerics']}", model["config"], model["tokenizer"]
     )
     made = {name: recording.index.get(name) for name in ("stamp", "settings", "corpus")}
-    return Opened(recording, {**description, "recorded": made}, recording.tokenizer)
+    description |= {"reading": model.get("reading", {}), "recorded": made}
+    return Opened(recording, description, recording.tokenizer)
 
 
 def _recording(side: Side) -> "Recording":
@@ -130,7 +159,7 @@ def _recording(side: Side) -> "Recording":
     return recording
 
 
-def _kld(side: Side, _numerics: str) -> Opened:
+def _kld(side: Side) -> Opened:
     from bitnet_parity.kld_base import PRECISION, KldBase
 
     base = KldBase.open(Path(side.path))
@@ -153,7 +182,8 @@ def _description(
     side: Side, sha256: str, numerics: str, config: dict[str, Any], tokenizer: dict[str, Any] | None
 ) -> dict[str, Any]:
     path = str(side).encode("utf-8", "backslashreplace").decode()
-    return {"path": path, "sha256": sha256, "config": config, "numerics": numerics, "tokenizer": tokenizer}
+    fields = {"path": path, "sha256": sha256, "config": config, "numerics": numerics, "tokenizer": tokenizer}
+    return {**fields, "reading": {}}
 
 
 def stamp(*opened: Opened) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """The runs on disk: a folder each, holding the very event stream that the screens read.
 
-    store = Store()
+    store = Store(default_root())
     with store.create(new_id()) as writer:
         writer.write([event])
     for run in store.list():
@@ -16,8 +16,9 @@ import os
 import re
 import secrets
 import time
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -35,6 +36,8 @@ _HEAD_BYTES = 64 << 10
 _TAIL_BYTES = 256 << 10
 # A hostile file may hold no newline at all; a report of thousands of documents stays far below this.
 _LINE_BYTES = 64 << 20
+_RECENT = 600.0
+"""Seconds since its last event in which a run without an end may still be going on."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,13 @@ class RunInfo:
     tokens: int = 0
     tau_median: float | None = None
     problem: str | None = None
+    profile: str | None = None
+    nbytes: int = 0
+    """Size of the stream."""
+    gates: tuple[tuple[str, str], ...] = ()
+    """Each gate that was judged, with its status."""
+    request: dict[str, Any] | None = None
+    """What was asked for; a run is made again from it."""
 
 
 class RunWriter:
@@ -89,11 +99,10 @@ class RunWriter:
 
 
 class Store:
-    """The folder of runs: `BITNET_TUI_RUNS`, or `runs` in the user's state folder."""
+    """The folder of runs at `root`, which need not exist before the first run."""
 
-    def __init__(self, root: Path | None = None) -> None:
-        override = os.environ.get("BITNET_TUI_RUNS")
-        self.root = root or (Path(override) if override else default_root())
+    def __init__(self, root: Path) -> None:
+        self.root = root
 
     def create(self, id: str) -> RunWriter:
         """Make the folder of a new run.
@@ -114,6 +123,40 @@ class Store:
             return []
         runs = [_describe(stream) for stream in streams]
         return sorted(runs, key=lambda run: (run.when, run.id), reverse=True)
+
+    def delete(self, run: RunInfo) -> None:
+        """Delete what was recorded of a run: its stream, and its folder where nothing else lies in it.
+
+        Raises:
+            OSError: it may not be deleted.
+        """
+        # Never a whole tree: the folder of runs is the user's choice, and may hold more than runs.
+        run.path.unlink(missing_ok=True)
+        with suppress(OSError):
+            run.path.parent.rmdir()
+
+    def prune(self, limit: int, now: float, keep: Collection[str] = (), *, dry_run: bool = False) -> "list[RunInfo]":
+        """Delete the oldest runs until all together take at most `limit` bytes; return them.
+
+        The newest run stays whatever its size, those of `keep` too, and any that was written in the last minutes:
+        another program may be at it. `now` is in seconds since the epoch.
+
+        Raises:
+            OSError: one may not be deleted.
+        """
+        runs = [run for run in self.list() if run.nbytes]
+        excess = sum(run.nbytes for run in runs) - limit
+        deleted: list[RunInfo] = []
+        for run in reversed(runs[1:]):
+            if excess <= 0:
+                break
+            if run.id in keep or now - run.when < _RECENT:
+                continue
+            if not dry_run:
+                self.delete(run)
+            excess -= run.nbytes
+            deleted.append(run)
+        return deleted
 
     def open(self, run: str | Path) -> Iterator[Event]:
         """Yield the events of a run, by its id or by a path.
@@ -152,15 +195,16 @@ def stream_path(path: Path) -> Path:
 
 
 def default_root() -> Path:
-    """Return the folder of runs where the environment names none."""
+    """Return the folder of runs where no setting names one: `runs` in the user's state folder."""
     return platformdirs.user_state_path("bitnet-tui") / "runs"
 
 
 def _describe(stream: Path) -> RunInfo:
     id = stream.parent.name
     try:
-        when = stream.stat().st_mtime
-        return _summarise(RunInfo(id, stream, when), _edges(stream))
+        status = stream.stat()
+        run = RunInfo(id, stream, status.st_mtime, nbytes=status.st_size)
+        return _summarise(run, _edges(stream))
     except OSError as error:
         when = stream.parent.stat().st_mtime if stream.parent.exists() else 0.0
         return RunInfo(id, stream, when, status="unreadable", problem=error.strerror or str(error))
@@ -183,20 +227,25 @@ def _edges(stream: Path) -> list[Event]:
 
 def _summarise(run: RunInfo, events: list[Event]) -> RunInfo:
     fields: dict[str, Any] = {}
+    gates: dict[str, str] = {}
     if not events:
-        return RunInfo(run.id, run.path, run.when, status="unreadable", problem="no event in it")
+        return replace(run, status="unreadable", problem="no event in it")
     for event in events:
         kind = event["event"]
         if kind == "run.start":
-            fields |= {name: _text(event.get(name)) for name in ("kind", "reference", "candidate")}
+            fields |= {name: _text(event.get(name)) for name in ("kind", "reference", "candidate", "profile")}
+            request = event.get("request")
+            fields["request"] = request if isinstance(request, dict) else None
         elif kind == "token" and isinstance(event.get("index"), int):
             fields["tokens"] = event["index"] + 1
-        elif kind == "gate" and event.get("gate") == "belief" and isinstance(event.get("value"), int | float):
-            fields["tau_median"] = float(event["value"])
+        elif kind == "gate" and isinstance(event.get("gate"), str):
+            gates[event["gate"]] = str(event.get("status"))
+            if event["gate"] == "belief" and isinstance(event.get("value"), int | float):
+                fields["tau_median"] = float(event["value"])
         elif kind == "run.end":
             fields["status"] = _text(event.get("status")) or "done"
             fields["verdict"] = _text(event.get("verdict"))
-    return RunInfo(run.id, run.path, run.when, **fields)
+    return replace(run, gates=tuple(gates.items()), **fields)
 
 
 def _text(value: object) -> str | None:

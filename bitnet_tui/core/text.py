@@ -15,6 +15,9 @@ from bitnet_engine.visible import NAME_LIMIT, safe
 __all__ = ["NAME_LIMIT", "TOKEN_LIMIT", "ago", "duration", "elide", "human_bytes", "human_count", "number", "safe"]
 __all__ += ["safe_lines", "token_text"]
 
+GIB = 1 << 30
+"""Bytes in a GiB."""
+
 TOKEN_LIMIT = 24
 """Characters of one token in the strip; BPE vocabularies hold runs of hundreds of spaces."""
 

@@ -7,6 +7,7 @@ Takes the JSON-ready reports of `core.session`; everything that came out of a fi
 
 from typing import Any
 
+from bitnet_tui.core.readings import reading_text
 from bitnet_tui.core.text import safe
 
 LISTED = 20
@@ -21,7 +22,9 @@ def diff_lines(report: dict[str, Any]) -> list[str]:
     floats = [tensor for tensor in report["tensors"] if not tensor["ternary"]]
     return [
         f"reference   {safe(report['reference'])}",
+        *_reading("            ", report["reference_reading"]),
         f"candidate   {safe(report['candidate'])}",
+        *_reading("            ", report["candidate_reading"]),
         "",
         *_settings(report),
         *_tokenizer(report["tokenizer"]),
@@ -39,12 +42,17 @@ def conversion_lines(report: dict[str, Any]) -> list[str]:
     lines = [
         f"{safe(report['target'])}",
         f"  {report['type']} · {report['tensors']} tensors · {report['bytes']:,} bytes · read back and compared",
+        *_reading("  source: ", report["reading"]),
     ]
     lines += [
         f"  rounded: {safe(loss['tensor'])}: {safe(loss['what'])}, up to {_real(loss['max_rel'])} relative"
         for loss in report["losses"][:LISTED]
     ]
     return lines + _more(len(report["losses"]))
+
+
+def _reading(label: str, reading: dict[str, Any]) -> list[str]:
+    return [f"{label}{text}"] if (text := reading_text(reading)) else []
 
 
 def _settings(report: dict[str, Any]) -> list[str]:

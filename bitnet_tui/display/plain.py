@@ -13,6 +13,7 @@ from contextlib import suppress
 from typing import Any, TextIO
 
 from bitnet_tui.core.events import Event
+from bitnet_tui.core.readings import reading_text
 from bitnet_tui.core.text import safe
 
 REDRAW_SECONDS = 0.2
@@ -32,6 +33,8 @@ def info_lines(summary: dict[str, Any]) -> list[str]:
     ]
     if summary["scale_meaning"]:
         lines.append(f"  weight scales {summary['scale_meaning']}")
+    if reading := reading_text(summary["reading"]):
+        lines.append(f"  {reading}")
     lines += ["", "types"]
     lines += [
         f"  {kind['type']:<10} {kind['tensors']:>6} tensors  {_size(kind['bytes']):>10}" for kind in summary["types"]
@@ -60,6 +63,7 @@ def eval_lines(report: dict[str, Any]) -> list[str]:
         f"perplexity  {_number(report['perplexity'], 4)}",
         f"corpus      {_count(scored['tokens'], 'token')} in {_count(scored['documents'], 'document')}",
         f"model       sha256 {report['model']['sha256'][:16]} · {report['stamp']['numerics']}",
+        *_reading_lines("read as", report["model"]["reading"]),
     ]
 
 
@@ -72,7 +76,9 @@ def parity_lines(report: dict[str, Any]) -> list[str]:
     scored = f"{_count(metrics['tokens'], 'token')} in {_count(documents, 'document')}"
     lines = [
         f"reference   {safe(report['reference']['path'])}  sha256 {report['reference']['sha256'][:16]}",
+        *_reading_lines("", report["reference"]["reading"]),
         f"candidate   {safe(report['candidate']['path'])}  sha256 {report['candidate']['sha256'][:16]}",
+        *_reading_lines("", report["candidate"]["reading"]),
         f"corpus      {safe(report['corpus']['name'])}: {scored}",
         *_config_lines(report["reference"]["config"], report["candidate"]["config"]),
         "",
@@ -105,6 +111,10 @@ def _precision_lines(report: dict[str, Any]) -> list[str]:
     """Say of a side that is known only so well how well that is: the verdict is no surer."""
     sides = ((side, report[side].get("precision")) for side in ("reference", "candidate"))
     return [f"{side}   {safe(precision)}" for side, precision in sides if precision is not None]
+
+
+def _reading_lines(label: str, reading: dict[str, Any]) -> list[str]:
+    return [f"{label:<12}{text}"] if (text := reading_text(reading)) else []
 
 
 def _mapping_lines(mapping: dict[str, Any]) -> list[str]:

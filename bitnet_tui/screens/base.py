@@ -41,7 +41,7 @@ class BaseScreen(Screen[None]):
 
     def compose(self) -> ComposeResult:
         """Lay the frame around the body."""
-        yield TopBar(self.TAB)
+        yield TopBar(self.TAB, self.program.key_of)
         yield from self.compose_body()
         yield Footer(compact=True, show_command_palette=False)
         yield Static(Content(TOO_SMALL), id="too-small")
@@ -49,6 +49,10 @@ class BaseScreen(Screen[None]):
     def compose_body(self) -> ComposeResult:
         """Yield what lies between the bars."""
         raise NotImplementedError
+
+    def clear_filter(self) -> bool:
+        """Close the filter if it is open, and say whether it was; most screens have none."""
+        return False
 
     @property
     def program(self) -> "BitnetApp":

@@ -1,6 +1,7 @@
 """A few fields to fill in: the path of a file to open, or the sides of a new run.
 
     app.push_screen(FormScreen("open", [Field("path", "path")]), lambda answer: ...)
+    FormScreen("new", fields, preview=command_of)      # shows, and copies, what `command_of(answers)` returns
 
 Enter goes to the next field and, from the last one, closes the form with the answers; escape closes it
 with None. Every field is checked before that, and what is wrong is said under the fields.
@@ -13,7 +14,7 @@ from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Vertical
+from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Input, Label, Static
@@ -53,30 +54,42 @@ class FormScreen(ModalScreen[dict[str, str] | None]):
     """A form in a box."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "cancel", "Cancel"),
-        Binding("up", "app.focus_previous", "Field before", show=False),
-        Binding("down", "app.focus_next", "Next field", show=False),
+        Binding("escape", "cancel", "Cancel", id="form.cancel"),
+        Binding("ctrl+y", "copy", "Copy the command", show=False, id="form.copy"),
+        Binding("up", "app.focus_previous", "Field before", show=False, id="form.previous"),
+        Binding("down", "app.focus_next", "Next field", show=False, id="form.next"),
     ]
 
-    def __init__(self, title: str, fields: Sequence[Field]) -> None:
+    def __init__(
+        self, title: str, fields: Sequence[Field], preview: Callable[[dict[str, str]], str] | None = None
+    ) -> None:
         super().__init__(classes="dialog")
         self._title = title
         self._fields = fields
+        self._preview = preview
 
     def compose(self) -> ComposeResult:
         """A label and an input a field."""
-        with Vertical(classes="box") as box:
+        with VerticalScroll(classes="box", can_focus=False) as box:
             box.border_title = Content(self._title)
             for field in self._fields:
                 yield Label(Content(field.label), classes="field")
                 yield Input(field.value, field.placeholder, id=f"field-{field.name}", compact=True)
             yield Static(classes="problem")
-            yield Static(Content("⏎ next, then go · esc cancel"), classes="keys")
+            if self._preview is not None:
+                yield Static(id="command")
+            copy = " · ctrl+y copies the command" if self._preview is not None else ""
+            yield Static(Content(f"⏎ next, then go · esc cancel{copy}"), classes="keys")
 
     def on_mount(self) -> None:
         """Begin at the first field that is empty."""
         empty = [field for field in self._fields if not field.value]
         self.query_one(f"#field-{(empty or self._fields)[0].name}", Input).focus()
+
+    def on_input_changed(self) -> None:
+        """Show the command that equals the answers so far."""
+        if self._preview is not None:
+            self.query_one("#command", Static).update(Content(safe(self._preview(self._answers()), 600)))
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """Go to the next field, or close from the last one."""
@@ -88,13 +101,22 @@ class FormScreen(ModalScreen[dict[str, str] | None]):
             self._submit()
 
     def _submit(self) -> None:
-        answers = {f.name: self.query_one(f"#field-{f.name}", Input).value.strip() for f in self._fields}
+        answers = self._answers()
         for field in self._fields:
             if problem := field.check(answers[field.name]):
                 self.query_one(".problem", Static).update(Content(f"{field.label}: {problem}"))
                 self.query_one(f"#field-{field.name}", Input).focus()
                 return
         self.dismiss(answers)
+
+    def _answers(self) -> dict[str, str]:
+        return {f.name: self.query_one(f"#field-{f.name}", Input).value.strip() for f in self._fields}
+
+    def action_copy(self) -> None:
+        """Copy the command that equals the answers so far."""
+        if self._preview is not None:
+            self.app.copy_to_clipboard(self._preview(self._answers()))
+            self.app.notify("copied the command", markup=False)
 
     def action_cancel(self) -> None:
         """Close without an answer."""

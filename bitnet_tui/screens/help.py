@@ -10,18 +10,7 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
-_NAMES = {
-    "question_mark": "?",
-    "slash": "/",
-    "escape": "esc",
-    "left": "←",
-    "right": "→",
-    "up": "↑",
-    "down": "↓",
-    "enter": "⏎",
-    "pageup": "pgup",
-    "pagedown": "pgdn",
-}
+from bitnet_tui.screens.keys import shown
 
 _EVERYWHERE = ("app.focus_", "screen.")
 
@@ -29,7 +18,7 @@ _EVERYWHERE = ("app.focus_", "screen.")
 class HelpScreen(ModalScreen[None]):
     """Keys and words; any of escape, q, ? closes it."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q,question_mark,f1", "close", "Close")]
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q,question_mark,f1", "close", "Close", id="help.close")]
 
     def __init__(self, title: str, about: str, bindings: Iterable[ActiveBinding]) -> None:
         super().__init__(classes="dialog")
@@ -53,7 +42,7 @@ class HelpScreen(ModalScreen[None]):
         for active in sorted(self._shown, key=lambda active: active.binding.action.startswith(_EVERYWHERE)):
             binding = active.binding
             if binding.description and not binding.system and not binding.key.startswith("super+"):
-                keys.setdefault(binding.description, []).append(_NAMES.get(binding.key, binding.key))
+                keys.setdefault(binding.description, []).append(shown(binding.key))
         width = max((len(" ".join(names)) for names in keys.values()), default=0)
         lines = [
             Content.assemble((f"{' '.join(names):>{width}}", "bold $accent"), f"  {about[0].upper()}{about[1:]}")

@@ -2,8 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator
 from typing import ClassVar
 
 from textual.app import ComposeResult
@@ -14,23 +13,21 @@ from textual.widget import Widget
 from textual.widgets import OptionList, Static
 
 from bitnet_tui.core.scan import FoundModel, Scanned, find_models, search_folders
-from bitnet_tui.core.store import RunInfo
-from bitnet_tui.core.text import ago, human_bytes, number, safe
+from bitnet_tui.core.text import human_bytes, safe
 from bitnet_tui.screens.base import SPINNER, BaseScreen
 from bitnet_tui.widgets.pick_list import Pick, PickList
+from bitnet_tui.widgets.run_line import run_pick
 
 _ACTIONS = (
-    ("⏎", "open what is selected"),
-    ("o", "open a model or a run by its path"),
-    ("r", "new parity run of two models"),
-    ("T", "next theme"),
-    ("?", "keys of this screen"),
+    ("list.select", "open what is selected"),
+    ("app.open", "open a model or a run by its path"),
+    ("app.new_run", "new parity run of two models"),
+    ("app.theme", "next theme"),
+    ("app.help", "keys of this screen"),
     ("ctrl+p", "every command"),
 )
 _SLICE = 0.1
 """Seconds of scanning between two looks at the screen."""
-
-_VERDICTS = {"PASS": ("✔", "$success"), "FAIL": ("✘", "$error"), "INCONCLUSIVE": ("?", "$warning")}
 
 
 class HomeScreen(BaseScreen):
@@ -39,12 +36,12 @@ class HomeScreen(BaseScreen):
     TAB = "Home"
     HELP = (
         "Models: GGUF files, and folders with config.json and SafeTensors, below the current folder, the "
-        "samples and each folder of BITNET_MODELS. Runs: every parity run is recorded and can be replayed."
+        "samples and each folder of the setting models_dirs. Runs: every parity run is recorded and can be replayed."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("o", "app.open", "open"),
-        Binding("r", "app.new_run", "new run"),
-        Binding("T", "app.next_theme", "theme"),
+        Binding("o", "app.open", "open", id="app.open"),
+        Binding("r", "app.new_run", "new run", id="app.new_run"),
+        Binding("T", "app.next_theme", "theme", id="app.theme"),
     ]
     DEFAULT_CSS = """
     HomeScreen {
@@ -68,7 +65,7 @@ class HomeScreen(BaseScreen):
                 yield _titled(PickList(id="models"), "models")
                 yield _titled(Static(id="none"), "models")
                 yield _titled(PickList(id="runs"), "recent runs")
-            yield _titled(Static(_start(), id="start"), "start")
+            yield _titled(Static(_start(self.program.key_of), id="start"), "start")
 
     def on_mount(self) -> None:
         """Begin to look for models."""
@@ -91,7 +88,7 @@ class HomeScreen(BaseScreen):
         return chosen.value if chosen else None
 
     async def _scan(self) -> None:
-        folders = await asyncio.to_thread(search_folders)
+        folders = await asyncio.to_thread(search_folders, self.program.settings.models_dirs)
         scan = find_models(folders)
         models: list[FoundModel] = []
         progress = Scanned(0)
@@ -109,7 +106,7 @@ class HomeScreen(BaseScreen):
         box = self.query_one("#models", PickList)
         box.show(names)
         state = "" if progress.done else f"{spinner} "
-        note = "" if progress.complete else ", stopped there: name a folder in BITNET_MODELS"
+        note = "" if progress.complete else ", stopped there: name a folder in models_dirs"
         box.border_subtitle = Content(f"{state}{len(models)} in {progress.folders} folders{note}")
 
     def _show_none(self, folders: list[str]) -> None:
@@ -117,7 +114,8 @@ class HomeScreen(BaseScreen):
             "No model was found in",
             *(f"  {folder}" for folder in folders),
             "",
-            "o opens one by its path; BITNET_MODELS=FOLDER adds a folder to look in.",
+            f"{self.program.key_of('app.open')} opens one by its path; BITNET_MODELS=FOLDER, or models_dirs in "
+            "config.toml, adds a folder to look in.",
         ]
         self.query_one("#models").display = False
         nothing = self.query_one("#none", Static)
@@ -128,8 +126,10 @@ class HomeScreen(BaseScreen):
         runs = await asyncio.to_thread(self.program.store.list)
         box = self.query_one("#runs", PickList)
         now = self.program.clock()
-        box.show([_run_pick(run, now, live=run.id == self.program.live_run) for run in runs])
-        box.border_subtitle = Content(f"{len(runs)} recorded" if runs else "none yet: r makes the first")
+        box.show([run_pick(run, now, live=run.id == self.program.live_run) for run in runs])
+        box.border_subtitle = Content(
+            f"{len(runs)} recorded" if runs else f"none yet: {self.program.key_of('app.new_run')} makes the first"
+        )
 
 
 def _advance(scan: Iterator[FoundModel | Scanned]) -> tuple[list[FoundModel], Scanned]:
@@ -144,16 +144,6 @@ def _advance(scan: Iterator[FoundModel | Scanned]) -> tuple[list[FoundModel], Sc
     return found, Scanned(0, done=True)
 
 
-def _run_pick(run: RunInfo, now: float, live: bool) -> Pick:
-    when = ago(now - run.when)
-    if run.problem is not None:
-        return Pick(str(run.path), f"{run.id}  ! {run.problem}", when)
-    sides = " → ".join(Path(side).name for side in (run.reference, run.candidate) if side)
-    mark, style = _VERDICTS.get(run.verdict or "", (f"· {'live' if live else run.status}", "$text-muted"))
-    facts = f"{mark} {number(run.tau_median)} {when:>9}"
-    return Pick(str(run.path), f"{run.id}  {sides or run.kind or 'run'}", facts, style)
-
-
 def _short(path: str) -> str:
     """Return the last two parts of a path: a file's name alone says little (`model.gguf`)."""
     return "/".join(path.rstrip("/").split("/")[-2:])
@@ -165,7 +155,9 @@ def _titled(widget: Widget, title: str) -> Widget:
     return widget
 
 
-def _start() -> Content:
-    keys = [Content.assemble((f"{key:>6}", "bold $accent"), f"  {text}") for key, text in _ACTIONS]
+def _start(key_of: Callable[[str], str]) -> Content:
+    """Return the actions with the keys in force; the palette's is Textual's own."""
+    pairs = [(key_of(action) if "." in action else action, text) for action, text in _ACTIONS]
+    keys = [Content.assemble((f"{key:>6}", "bold $accent"), f"  {text}") for key, text in pairs]
     note = Content.styled("no telemetry · nothing is downloaded", "$text-muted")
     return Content("\n").join([*keys, Content(""), note])

@@ -1,6 +1,7 @@
 """What is in a model file: its parts as a tree, the details of one part beside it.
 
-The header is read at once, in a thread; statistics of the weights follow from a child process.
+The header is read at once, in a thread; statistics of the weights follow from a child process, and findings that only
+the weights show from another, when they are asked for.
 """
 
 import asyncio
@@ -32,12 +33,14 @@ class InspectScreen(BaseScreen):
     TAB = "Inspect"
     HELP = (
         "Everything here comes from the file's header, except the statistics of a tensor: a child process "
-        "reads the weights for those, and each tensor gets a bar of its −1, 0 and +1 when it is done."
+        "reads the weights for those, and each tensor gets a bar of its −1, 0 and +1 when it is done. "
+        "s reads them once more, for the known bugs that only the weights show."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("slash", "filter", "filter", key_display="/"),
-        Binding("y", "copy", "copy name"),
-        Binding("o", "app.open", "open"),
+        Binding("slash", "filter", "filter", key_display="/", id="inspect.filter"),
+        Binding("s", "scan", "scan", id="inspect.scan"),
+        Binding("y", "copy", "copy name", id="inspect.copy"),
+        Binding("o", "app.open", "open", id="app.open"),
     ]
     DEFAULT_CSS = """
     InspectScreen {
@@ -57,7 +60,9 @@ class InspectScreen(BaseScreen):
         self.view = InspectView({})
         self.path: str | None = None
         self._part = Part("file")
+        self._reading: dict[str, Any] = {}
         self._live: Live | None = None
+        self._scan: Live | None = None
         self._timer: Timer | None = None
         self._tick = 0
 
@@ -81,24 +86,31 @@ class InspectScreen(BaseScreen):
 
     # ---- opening ------------------------------------------------------------------------------------
 
-    def load(self, path: str) -> None:
-        """Read the header of `path` in a thread, then its statistics in a child process."""
+    def load(self, path: str, reading: dict[str, Any]) -> None:
+        """Read the header of `path` in a thread, then its statistics in a child process.
+
+        `reading` says what the file does not state, as `session.inspect` takes it; {} where nobody knows.
+        """
         self.stop()
-        self.path = path
+        self.path, self._reading = path, reading
         self.run_worker(partial(self._load, path), group="load", exclusive=True)
 
     async def _load(self, path: str) -> None:
         self.query_one("#facts", Static).update(Content(f"reading {safe(path)} …"))
         try:
-            summary = await asyncio.to_thread(self.program.inspect, path)
+            summary = await asyncio.to_thread(partial(self.program.inspect, path, **self._reading))
         except Exception as error:
             # The edge of the program: whatever a strange file causes is a card, never a crash.
             self._fail(path, getattr(error, "exit_code", 6), str(error) or type(error).__name__)
             return
         self._show(summary)
-        self._live = self.program.start({"kind": "stats", "path": path})
-        if self._live is not None and self._timer is not None:
+        self._live = self._start("stats")
+
+    def _start(self, kind: str) -> Live | None:
+        live = self.program.start({"kind": kind, "path": self.path, **self._reading})
+        if live is not None and self._timer is not None:
             self._timer.resume()
+        return live
 
     def _show(self, summary: dict[str, Any]) -> None:
         self.view = InspectView(summary)
@@ -117,13 +129,16 @@ class InspectScreen(BaseScreen):
         self.query_one(ErrorCard).show(exit_code, message, "o opens another model, esc goes back")
 
     def stop(self) -> None:
-        """Stop the statistics; what has arrived stays."""
-        if self._live is not None:
-            self.program.stop(self._live)
-            self._live = None
+        """Stop the statistics and the scan; what has arrived stays."""
+        for live in (self._live, self._scan):
+            if live is not None:
+                self.program.stop(live)
+        if self._scan is not None:
+            self.view.feed_scan({"event": "run.end", "status": "cancelled"})
+        self._live = self._scan = None
         if self._timer is not None:
             self._timer.pause()
-        self.query_one("#progress", Static).update(Content(""))
+        self.query_one("#progress", Static).update(Content(self.view.scan))
 
     # ---- showing ------------------------------------------------------------------------------------
 
@@ -169,31 +184,45 @@ class InspectScreen(BaseScreen):
         return ("file" if part.kind == "file" else safe(part.key, 60)), view.overview() if self.path else [], None
 
     def _take(self) -> None:
-        """Take in the statistics that have arrived."""
-        if self._live is None:
-            return
-        feed = self._live.feed
-        for event in feed.drain(_BATCH):
+        """Take in what has arrived from the child processes."""
+        self._live = self._take_stats(self._live) if self._live is not None else None
+        self._scan = self._take_scan(self._scan) if self._scan is not None else None
+        running = self._live is not None or self._scan is not None
+        self._tick += 1
+        self._show_progress(SPINNER[self._tick // 2 % len(SPINNER)] + " " if running else "")
+        if not running and self._timer is not None:
+            self._timer.pause()
+
+    def _take_stats(self, live: Live) -> Live | None:
+        for event in live.feed.drain(_BATCH):
             name = self.view.feed(event)
             if name is not None:
                 self.query_one(TensorTree).update_tensor(name)
                 if self._part == Part("tensor", name):
                     self._show_part()
-        ended = feed.ended
-        self._tick += 1
-        self._show_progress("" if ended else SPINNER[self._tick // 2 % len(SPINNER)] + " ")
-        if ended and self._timer is not None:
-            self._live = None
-            self._timer.pause()
+        return None if live.feed.ended else live
+
+    def _take_scan(self, live: Live) -> Live | None:
+        for event in live.feed.drain(_BATCH):
+            if self.view.feed_scan(event):
+                self._show_facts()
+                self.query_one(TensorTree).show(self.view, self.query_one("#filter", Input).value)
+                self._show_part()
+        return None if live.feed.ended else live
 
     def _show_progress(self, spinner: str) -> None:
         view = self.view
         total = len(view.summary.get("tensors", []))
         text = f"{spinner}statistics {view.measured}/{total} tensors, {view.coverage:.0%} of the bytes"
-        note = f" · {view.stats_error}" if view.stats_error else " · ctrl+x stops" if spinner else ""
-        self.query_one("#progress", Static).update(Content(text + note))
+        notes = [view.stats_error, view.scan, "ctrl+x stops" if spinner else ""]
+        self.query_one("#progress", Static).update(Content(" · ".join([text, *filter(None, notes)])))
 
     # ---- keys ---------------------------------------------------------------------------------------
+
+    def action_scan(self) -> None:
+        """Look in the weights for the known bugs that a header does not show; once for each file."""
+        if self.view.path and self._scan is None and not self.view.scanned:
+            self._scan = self._start("scan")
 
     def action_filter(self) -> None:
         """Open the filter above the tree."""

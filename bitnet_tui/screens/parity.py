@@ -53,19 +53,19 @@ class ParityScreen(BaseScreen):
         "median |Δlogit| of the run: there the order says little. NLL is the negative log-likelihood, in nats."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("left", "step(-1)", "Token before", show=False),
-        Binding("right", "step(1)", "token", key_display="←→"),
-        Binding("up", "line(1)", "Line up", show=False),
-        Binding("down", "line(-1)", "Line down", show=False),
-        Binding("pageup", "line(8)", "Eight lines up", show=False),
-        Binding("pagedown", "line(-8)", "Eight lines down", show=False),
-        Binding("home", "edge(0)", "First token", show=False),
-        Binding("end", "edge(1)", "Last token, and follow a live run", show=False),
-        Binding("n", "divergence(1)", "next difference"),
-        Binding("N", "divergence(-1)", "Divergence or flip before", show=False),
-        Binding("w", "worst", "worst"),
-        Binding("f", "first", "First divergence or flip", show=False),
-        Binding("space", "pause", "pause"),
+        Binding("left", "step(-1)", "Token before", show=False, id="parity.left"),
+        Binding("right", "step(1)", "token", key_display="←→", id="parity.right"),
+        Binding("up", "line(1)", "Line up", show=False, id="parity.line_up"),
+        Binding("down", "line(-1)", "Line down", show=False, id="parity.line_down"),
+        Binding("pageup", "line(8)", "Eight lines up", show=False, id="parity.lines_up"),
+        Binding("pagedown", "line(-8)", "Eight lines down", show=False, id="parity.lines_down"),
+        Binding("home", "edge(0)", "First token", show=False, id="parity.start"),
+        Binding("end", "edge(1)", "Last token, and follow a live run", show=False, id="parity.end"),
+        Binding("n", "divergence(1)", "next difference", id="parity.next"),
+        Binding("N", "divergence(-1)", "Divergence or flip before", show=False, id="parity.previous"),
+        Binding("w", "worst", "worst", id="parity.worst"),
+        Binding("f", "first", "First divergence or flip", show=False, id="parity.first"),
+        Binding("space", "pause", "pause", id="parity.pause"),
     ]
     DEFAULT_CSS = """
     ParityScreen {

@@ -36,9 +36,12 @@ class TensorTree(Tree[Part]):
     """The tree of one file."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter,space", "toggle_node", "expand", key_display="⏎"),
-        Binding("right", "open_node", "Expand", show=False),
-        Binding("left", "close_node", "Collapse, or go to the parent", show=False),
+        Binding("enter,space", "toggle_node", "expand", key_display="⏎", id="tree.toggle"),
+        Binding("right", "open_node", "Expand", show=False, id="tree.open"),
+        Binding("left", "close_node", "Collapse, or go to the parent", show=False, id="tree.close"),
+        # Textual's own, named so that they can be remapped.
+        Binding("up", "cursor_up", "Up", show=False, id="tree.up"),
+        Binding("down", "cursor_down", "Down", show=False, id="tree.down"),
     ]
     ICON_NODE = "▸ "
     ICON_NODE_EXPANDED = "▾ "

@@ -1,13 +1,15 @@
-"""The first line of every screen: the program, the screens and their keys, and what goes on at the right.
+"""The first line of every screen: the program, the screens and the keys in force, and what goes on at the right.
 
-bitnet-tui  0 Home  1 Inspect  2 Parity                       ● live 31/64  12.4 tok/s  eta 3 s
+bitnet-tui  0 Home  1 Inspect  2 Parity  4 Runs               ● live 31/64  12.4 tok/s  eta 3 s
 """
+
+from collections.abc import Callable
 
 from textual.content import Content
 from textual.reactive import reactive
 from textual.widget import Widget
 
-TABS = (("0", "Home"), ("1", "Inspect"), ("2", "Parity"))
+TABS = (("app.home", "Home"), ("app.inspect", "Inspect"), ("app.parity", "Parity"), ("app.runs", "Runs"))
 
 
 class TopBar(Widget, can_focus=False):
@@ -19,9 +21,9 @@ class TopBar(Widget, can_focus=False):
 
     status: reactive[Content] = reactive(Content(""))
 
-    def __init__(self, active: str) -> None:
+    def __init__(self, active: str, key_of: Callable[[str], str]) -> None:
         super().__init__()
-        self._active = active
+        self._active, self._key_of = active, key_of
 
     def render(self) -> Content:
         """Render both ends."""
@@ -32,7 +34,7 @@ class TopBar(Widget, can_focus=False):
         return Content.assemble(left, " " * (room - right.cell_length), right)
 
     def _tab(self, tab: tuple[str, str]) -> Content:
-        key, name = tab
+        key, name = self._key_of(tab[0]), tab[1]
         if name == self._active:
             return Content.styled(f" {key} {name} ", "bold reverse")
         return Content.assemble((f" {key}", "bold $accent"), (f" {name} ", "$text-muted"))

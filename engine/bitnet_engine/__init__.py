@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from bitnet_engine.model import KVCache, Model
     from bitnet_engine.numerics import Numerics
     from bitnet_engine.packing import PackedTernary
+    from bitnet_engine.pairs import open_pair
     from bitnet_engine.provenance import stamp
     from bitnet_engine.sampling import Sampler, generate, stream_text
     from bitnet_engine.scanning import scan_findings
@@ -57,6 +58,7 @@ _HOMES = {
     "model": ("KVCache", "Model"),
     "numerics": ("Numerics",),
     "packing": ("PackedTernary",),
+    "pairs": ("open_pair",),
     "provenance": ("stamp",),
     "tokenizer": ("Tokenizer", "load_tokenizer"),
 }
@@ -90,6 +92,7 @@ __all__ = [  # noqa: RUF022 - kept in the order of _HOMES, which a test compares
     "Model",
     "Numerics",
     "PackedTernary",
+    "open_pair",
     "stamp",
     "Tokenizer",
     "load_tokenizer",

@@ -23,7 +23,7 @@ from bitnet_engine.conversion_source import Loss, Source, is_projection
 from bitnet_engine.diffing import ModelDiff, TensorDiff, diff_steps
 from bitnet_engine.errors import BitnetError, StorageError, UnsupportedError
 from bitnet_engine.files import write_atomic
-from bitnet_engine.formats import QuantType, open_checkpoint
+from bitnet_engine.formats import Checkpoint, I2SLayout, QuantType, Reading, open_checkpoint
 from bitnet_engine.formats.gguf_writer import writing_gguf
 from bitnet_engine.formats.hf import CONFIG, SINGLE
 from bitnet_engine.formats.safetensors_writer import writing_safetensors
@@ -47,11 +47,14 @@ class Conversion:
     """Of the target's model file."""
     losses: tuple[Loss, ...]
     """Empty where the target holds the source's numbers exactly."""
+    reading: Reading
+    """How the source was read."""
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values."""
         result = {name: getattr(self, name) for name in self.__slots__}
         result |= {"type": self.type.value, "losses": [loss.to_json() for loss in self.losses]}
+        result["reading"] = self.reading.to_json()
         return {"schema": "bitnet-tui/conversion", "schema_version": 1, **result}
 
 
@@ -61,19 +64,25 @@ def convert(
     quant_type: QuantType,
     *,
     allow_lossy: bool = False,
+    i2s_layout: I2SLayout | None = None,
+    kernel_config: Path | None = None,
     progress: Callable[[str, str, int, int], object] | None = None,
 ) -> Conversion:
     """Write the model at `source` to `target`, its matrices as `quant_type`: HF_PACKED is a folder, others a GGUF.
 
     With `allow_lossy` scales and embeddings that the target rounds are rounded, and listed in the result; trits are
-    never changed. `progress` gets what a `Step` holds.
+    never changed. `i2s_layout` and `kernel_config` say how the source is read, as in `open_checkpoint`. `progress` gets
+    what a `Step` holds.
 
     Raises:
         FormatError: the source is bad.
         StorageError: the source cannot be read or the target not written; an older target is unchanged.
         UnsupportedError: the model or the type is not converted here, or something would be lost.
     """
-    for step in convert_steps(source, target, quant_type, allow_lossy=allow_lossy):
+    steps = convert_steps(
+        source, target, quant_type, allow_lossy=allow_lossy, i2s_layout=i2s_layout, kernel_config=kernel_config
+    )
+    for step in steps:
         if isinstance(step, Conversion):
             return step
         if progress is not None:
@@ -87,6 +96,8 @@ def convert_steps(
     quant_type: QuantType,
     *,
     allow_lossy: bool = False,
+    i2s_layout: I2SLayout | None = None,
+    kernel_config: Path | None = None,
 ) -> Iterator[Step | Conversion]:
     """Convert as `convert` does, yielding a Step after each tensor, and the result last; left early, nothing stays."""
     target = Path(target)
@@ -94,7 +105,7 @@ def convert_steps(
         raise UnsupportedError(f"{target}: {quant_type} is not written here; {', '.join(TARGETS)} are.")
     target = target if target.name else target.resolve()
     _check_target(target, quant_type)
-    with open_checkpoint(source) as checkpoint:
+    with open_checkpoint(source, i2s_layout=i2s_layout, kernel_config=kernel_config) as checkpoint:
         model = Source(checkpoint, allow_lossy=allow_lossy)
         model.check_rows(quant_type)
         write = _write_folder if quant_type is QuantType.HF_PACKED else _write_gguf
@@ -113,7 +124,7 @@ def convert_steps(
         finally:
             _remove(unproved.parent)
         losses = tuple(model.losses.values())
-        yield Conversion(str(source), str(target), quant_type, len(model.names), size, losses)
+        yield Conversion(str(source), str(target), quant_type, len(model.names), size, losses, checkpoint.reading)
 
 
 def _private_folder(target: Path) -> Path:
@@ -156,16 +167,20 @@ def _verify(model: Source, written: Path) -> Iterator[Step]:
     Raises:
         BitnetError: one is not.
     """
-    for step in diff_steps(model.checkpoint.path, written):
+    with open_checkpoint(written) as checkpoint:
+        yield from _compare(model, checkpoint)
+        check_carried(model.checkpoint, checkpoint)
+
+
+def _compare(model: Source, written: Checkpoint) -> Iterator[Step]:
+    for step in diff_steps(model.checkpoint, written):
         if not isinstance(step, ModelDiff):
             yield "verify", *step
             continue
         wrong = [tensor.name for tensor in step.tensors if not (tensor.equal or _is_known(model, tensor))]
         wrong += [*step.only_reference, *step.only_candidate, *(setting.key for setting in step.settings)]
         if wrong:
-            raise BitnetError(f"{written}: '{wrong[0]}' read back differs from its source; not kept.")
-    with open_checkpoint(written) as checkpoint:
-        check_carried(model.checkpoint, checkpoint)
+            raise BitnetError(f"{written.path}: '{wrong[0]}' read back differs from its source; not kept.")
 
 
 def _is_known(model: Source, tensor: TensorDiff) -> bool:

@@ -27,6 +27,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from bitnet_engine.environment import environment
+from bitnet_engine.formats import I2SLayout
 from bitnet_engine.loading import load
 from bitnet_engine.model import Model, bucket, score
 from bitnet_engine.packing import BlockTernary, PackedTernary, ternary_matmul
@@ -92,7 +93,13 @@ def main() -> None:
     """Answer the request on standard input."""
     request = json.loads(sys.stdin.readline())
     environment().apply()
-    model = load(request["path"], request["numerics"])
+    layout, config = request.get("i2s_layout"), request.get("kernel_config")
+    model = load(
+        request["path"],
+        request["numerics"],
+        i2s_layout=None if layout is None else I2SLayout(layout),
+        kernel_config=None if config is None else Path(config),
+    )
     arrays = probe(model, request["tokens"])
     for name, array in arrays.items():
         np.save(Path(request["save"]) / f"{name}.npy", array, allow_pickle=False)

@@ -10,13 +10,15 @@ are paired by their canonical (GGUF) name, q and k rows of GGUF's `llama` put ba
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from bitnet_engine.config import Config
 from bitnet_engine.errors import FormatError, UnsupportedError
-from bitnet_engine.formats import Checkpoint, MetadataArray, QuantType, open_checkpoint
+from bitnet_engine.formats import Checkpoint, I2SLayout, MetadataArray, QuantType, Reading
 from bitnet_engine.formats.hf import scale_name
 from bitnet_engine.naming import HF_NAMES, canonical
+from bitnet_engine.pairs import open_pair
 from bitnet_engine.tensor_diff import Side, TensorDiff, compare
 from bitnet_engine.tokenizer import load_tokenizer
 
@@ -60,6 +62,9 @@ class ModelDiff:
     settings: tuple[SettingDiff, ...]
     settings_compared: int
     tokenizer: TokenizerDiff
+    reference_reading: Reading
+    """How the reference was read in what its file does not state."""
+    candidate_reading: Reading
 
     @property
     def identical(self) -> bool:
@@ -74,6 +79,7 @@ class ModelDiff:
         result["tensors"] = [tensor.to_json() for tensor in self.tensors]
         result["settings"] = [asdict(setting) for setting in self.settings]
         result["tokenizer"] = asdict(self.tokenizer)
+        result |= {name: result[name].to_json() for name in ("reference_reading", "candidate_reading")}
         return {"schema": "bitnet-tui/diff", "schema_version": 1, **result}
 
 
@@ -81,44 +87,63 @@ def diff(
     reference: str | os.PathLike[str],
     candidate: str | os.PathLike[str],
     progress: Callable[[str, int, int], object] | None = None,
+    *,
+    i2s_layout: I2SLayout | None = None,
+    kernel_config: Path | None = None,
+    candidate_i2s_layout: I2SLayout | None = None,
+    candidate_kernel_config: Path | None = None,
 ) -> ModelDiff:
     """Compare two model files or folders; `progress` gets a tensor's name, its index from 1, and how many there are.
 
+    The four last say how they are read, as in `open_pair`; an I2_S layout that is not given is detected.
+
     Raises:
         FormatError: one is no model, or holds codes or scales that mean nothing.
+        SettingError: a layout or a kernel config that neither file has a tensor for.
         UnsupportedError: a tensor's type is not decoded here.
         StorageError: one cannot be read, or changes meanwhile.
     """
-    for step in diff_steps(reference, candidate):
-        if isinstance(step, ModelDiff):
-            return step
-        if progress is not None:
-            progress(*step)
+    pair = open_pair(
+        reference,
+        candidate,
+        i2s_layout=i2s_layout,
+        kernel_config=kernel_config,
+        candidate_i2s_layout=candidate_i2s_layout,
+        candidate_kernel_config=candidate_kernel_config,
+    )
+    with pair as (first, second):
+        for step in diff_steps(first, second):
+            if isinstance(step, ModelDiff):
+                return step
+            if progress is not None:
+                progress(*step)
     raise AssertionError("diff_steps ends with a ModelDiff")
 
 
-def diff_steps(
-    reference: str | os.PathLike[str], candidate: str | os.PathLike[str]
-) -> Iterator[tuple[str, int, int] | ModelDiff]:
-    """Compare as `diff` does, yielding (tensor, index, count) before each tensor, and the result last."""
-    with open_checkpoint(reference) as first, open_checkpoint(candidate) as second:
-        pairs, only_first, only_second = _pairs(first, second)
-        compared: list[TensorDiff] = []
-        for index, (name, first_name, second_name) in enumerate(pairs, 1):
-            yield name, index, len(pairs)
-            compared.append(compare(name, side(first, name, first_name), side(second, name, second_name)))
-        mine, theirs = _settings(first), _settings(second)
-        keys = list(dict.fromkeys([*mine, *theirs]))
-        yield ModelDiff(
-            str(reference),
-            str(candidate),
-            tuple(compared),
-            tuple(only_first),
-            tuple(only_second),
-            tuple(SettingDiff(k, mine.get(k), theirs.get(k)) for k in keys if mine.get(k) != theirs.get(k)),
-            len(keys),
-            _tokenizers(first, second),
-        )
+def diff_steps(first: Checkpoint, second: Checkpoint) -> Iterator[tuple[str, int, int] | ModelDiff]:
+    """Compare two open checkpoints as `diff` does, as they are read: nothing is detected here.
+
+    Yields (tensor, index, count) before each tensor, and the result last.
+    """
+    pairs, only_first, only_second = _pairs(first, second)
+    compared: list[TensorDiff] = []
+    for index, (name, first_name, second_name) in enumerate(pairs, 1):
+        yield name, index, len(pairs)
+        compared.append(compare(name, side(first, name, first_name), side(second, name, second_name)))
+    mine, theirs = _settings(first), _settings(second)
+    keys = list(dict.fromkeys([*mine, *theirs]))
+    yield ModelDiff(
+        str(first.path),
+        str(second.path),
+        tuple(compared),
+        tuple(only_first),
+        tuple(only_second),
+        tuple(SettingDiff(k, mine.get(k), theirs.get(k)) for k in keys if mine.get(k) != theirs.get(k)),
+        len(keys),
+        _tokenizers(first, second),
+        first.reading,
+        second.reading,
+    )
 
 
 def weight_names(checkpoint: Checkpoint) -> dict[str, str]:

@@ -5,16 +5,19 @@
     open_checkpoint(path, i2s_layout=match.layout)
 
 Nothing in a file tells the orders apart: every byte is a valid code in each (docs/formats.md §2.7). The right
-one matches the same model in another format in every code. Compares codes alone, neither scales nor norms.
+one matches the same model in another format, a float master included, in every code. Compares codes alone, neither
+scales nor norms.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from bitnet_engine.errors import FormatError
-from bitnet_engine.formats import Checkpoint, I2SLayout, QuantType
+from bitnet_engine.formats import TERNARY_TYPES, Checkpoint, I2SLayout, QuantType
+from bitnet_engine.formats.floats import WIDTHS
+from bitnet_engine.masters import ternarise
 from bitnet_engine.naming import canonical
 
 MATCHES = 0.999
@@ -38,15 +41,18 @@ class LayoutMatch:
     tensors: int
     weights: int
 
-    def describe(self) -> str:
-        """Return one line: the layout, or why there is none, and the rates."""
+    def evidence(self) -> str:
+        """Return what was seen: the rate of each layout, and in how many matrices."""
         rates = ", ".join(f"{layout} {rate:.4f}" for layout, rate in self.rates.items())
-        seen = f"share of equal codes in {self.tensors} matrices: {rates}"
+        return f"share of equal codes in {self.tensors} matrices: {rates}"
+
+    def describe(self) -> str:
+        """Return one line: the layout, or why there is none, and the evidence."""
         if self.layout is not None:
-            return f"layout {self.layout} ({seen})"
+            return f"layout {self.layout} ({self.evidence()})"
         if matching := [layout.value for layout, rate in self.rates.items() if rate >= MATCHES]:
-            return f"ambiguous: {', '.join(matching)} match alike, the matrices are too uniform ({seen})"
-        return f"no layout matches: the reference is another model, or the codes are corrupt ({seen})"
+            return f"ambiguous: {', '.join(matching)} match alike, the matrices are too uniform ({self.evidence()})"
+        return f"no layout matches: the reference is another model, or the codes are corrupt ({self.evidence()})"
 
     def to_json(self) -> dict[str, Any]:
         """Return plain dicts, strings and numbers."""
@@ -58,7 +64,7 @@ class LayoutMatch:
 def detect_i2s_layout(candidate: Checkpoint, reference: Checkpoint) -> LayoutMatch:
     """Return the layout of the I2_S tensors of `candidate`, as far as `reference` proves it.
 
-    The reference is the same model with its trits in another type, or in I2_S of a known layout.
+    The reference is the same model with its trits in another type, in floats, or in I2_S of a known layout.
 
     Raises:
         FormatError: no I2_S matrix of the candidate is a ternary one of the same shape in the reference.
@@ -67,13 +73,13 @@ def detect_i2s_layout(candidate: Checkpoint, reference: Checkpoint) -> LayoutMat
     pairs = _pairs(candidate, reference)
     if not pairs:
         raise FormatError(
-            f"{candidate.path}: has no I2_S matrix that {reference.path} holds as trits of the same shape; "
-            f"pass the same model, packed or in TQ1_0, TQ2_0 or I2_S of a known layout"
+            f"{candidate.path}: has no I2_S matrix that {reference.path} holds as trits or floats of the same shape; "
+            f"pass the same model, packed, in floats, or in TQ1_0, TQ2_0 or I2_S of a known layout"
         )
     equal = dict.fromkeys(I2SLayout, 0)
     weights = 0
     for name, other in pairs:
-        expected = reference.read_codes(other).values
+        expected = _expected(reference, other)
         weights += expected.size
         for layout in I2SLayout:
             if (values := _codes(candidate, name, layout)) is not None:
@@ -85,22 +91,35 @@ def detect_i2s_layout(candidate: Checkpoint, reference: Checkpoint) -> LayoutMat
 
 def _pairs(candidate: Checkpoint, reference: Checkpoint) -> list[tuple[str, str]]:
     """Return up to SAMPLE pairs of names, spread over the file."""
-    names = {canonical(name): name for name in reference.tensors}
+    names = {
+        canonical(tensor.name): tensor.name
+        for tensor in reference.tensors.values()
+        if tensor.type in TERNARY_TYPES or tensor.type in WIDTHS
+    }
     pairs = [
         (tensor.name, names[canonical(tensor.name)])
         for tensor in candidate.tensors.values()
         if tensor.type is QuantType.I2_S
         and canonical(tensor.name) in names
-        and reference.is_ternary(names[canonical(tensor.name)])
         and reference.info(names[canonical(tensor.name)]).shape == tensor.shape
     ]
     kept = [pair for pair in pairs if not canonical(pair[0]).endswith(PERMUTED)] or pairs
     return kept[:: max(1, -(-len(kept) // SAMPLE))]
 
 
+def _expected(reference: Checkpoint, name: str) -> np.ndarray:
+    """Return the codes of a reference's matrix; a float master's are those it is ternarised to on loading."""
+    if reference.is_ternary(name):
+        return reference.read_codes(name).values
+    floats = reference.read_dense(name)
+    if not np.isfinite(floats).all():
+        raise FormatError(f"{reference.path}: tensor '{name}' holds NaN or infinity, which is no trit")
+    return ternarise(floats, reference.info(name).type)[0]
+
+
 def _codes(candidate: Checkpoint, name: str, layout: I2SLayout) -> np.ndarray | None:
     """Return the codes of a tensor read in `layout`, or None where it cannot hold the shape."""
     try:
-        return replace(candidate, i2s_layout=layout).read_codes(name).values
+        return candidate.read_as(i2s_layout=layout).read_codes(name).values
     except FormatError:
         return None

@@ -27,6 +27,7 @@ from bitnet_engine.formats import (
     Limits,
     MetadataArray,
     QuantType,
+    Reading,
     TensorInfo,
     open_checkpoint,
 )
@@ -87,8 +88,8 @@ class Summary:
     """Arrays as {"array": type, "count": n, "head": [...]}."""
     tokenizer: TokenizerSummary
     scale_meaning: ScaleMeaning | None
-    i2s_layout: I2SLayout | None
-    """How the I2_S tensors are read; None where there are none."""
+    reading: Reading
+    """How it is read in what no file states."""
     findings: tuple[Finding, ...]
 
     def to_json(self) -> dict[str, Any]:
@@ -98,19 +99,24 @@ class Summary:
         result["types"] = [asdict(count) | {"type": count.type.value} for count in self.types]
         result["tensors"] = [_tensor_json(tensor) for tensor in self.tensors]
         result["tokenizer"] = asdict(self.tokenizer)
+        result["reading"] = self.reading.to_json()
         result["findings"] = [asdict(finding) for finding in self.findings]
         return result
 
 
 def inspect(
-    path: str | os.PathLike[str], *, limits: Limits = DEFAULT_LIMITS, i2s_layout: I2SLayout | None = None
+    path: str | os.PathLike[str],
+    *,
+    limits: Limits = DEFAULT_LIMITS,
+    i2s_layout: I2SLayout | None = None,
+    kernel_config: Path | None = None,
 ) -> Summary:
     """Summarise a model file or folder without loading a weight.
 
     Raises:
         FormatError, SettingError, StorageError: as `open_checkpoint`.
     """
-    with open_checkpoint(path, limits=limits, i2s_layout=i2s_layout) as checkpoint:
+    with open_checkpoint(path, limits=limits, i2s_layout=i2s_layout, kernel_config=kernel_config) as checkpoint:
         return _summarise(checkpoint, limits)
 
 
@@ -137,7 +143,7 @@ def _summarise(checkpoint: Checkpoint, limits: Limits) -> Summary:
         metadata=metadata,
         tokenizer=_tokenizer(checkpoint, limits),
         scale_meaning=meaning,
-        i2s_layout=checkpoint.i2s_layout,
+        reading=checkpoint.reading,
         findings=(*checkpoint.findings, *odd, *unclear, *header_findings(checkpoint)),
     )
 

@@ -9,6 +9,7 @@ are GGUF's inside; `naming.py` says what Hugging Face calls them.
 import os
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +17,7 @@ import numpy as np
 
 from bitnet_engine.config import Config
 from bitnet_engine.errors import FormatError, UnsupportedError
-from bitnet_engine.formats import Checkpoint, QuantType, open_checkpoint
+from bitnet_engine.formats import Checkpoint, I2SLayout, QuantType, open_checkpoint
 from bitnet_engine.linears import Q8K, to_bfloat16
 from bitnet_engine.masters import ternarise, ternary_blocks
 from bitnet_engine.model import Layers, Model, Weights
@@ -28,18 +29,25 @@ from bitnet_engine.tokenizer import load_tokenizer
 MASTERS = (QuantType.F32, QuantType.F16, QuantType.BF16, QuantType.F64)
 
 
-def load(path: str | os.PathLike[str], numerics: str = Numerics.EXACT_INT8) -> Model:
+def load(
+    path: str | os.PathLike[str],
+    numerics: str = Numerics.EXACT_INT8,
+    *,
+    i2s_layout: I2SLayout | None = None,
+    kernel_config: Path | None = None,
+) -> Model:
     """Load the model at `path`, whatever its format, to run with the numerics of that name.
 
     A model trained without quantised activations has nothing for `exact-int8` to round: it becomes `float`.
+    `i2s_layout` and `kernel_config` are those of `open_checkpoint`.
 
     Raises:
-        SettingError: there are no such numerics.
+        SettingError: there are no such numerics, or `i2s_layout` or `kernel_config` is of no tensor of the file.
         FormatError: the file is bad or lacks a tensor, or a tensor has the wrong shape.
         UnsupportedError: the file is sound but asks for something this engine does not compute.
         StorageError: the file cannot be read, or changed while it was read.
     """
-    with open_checkpoint(path) as checkpoint:
+    with open_checkpoint(path, i2s_layout=i2s_layout, kernel_config=kernel_config) as checkpoint:
         return load_checkpoint(checkpoint, numerics)
 
 

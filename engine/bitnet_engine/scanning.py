@@ -3,11 +3,12 @@
     scan_findings(checkpoint)           # (Finding("code-3", "error", "blk.0.attn_q.weight", ...), ...)
 
 One finding a kind of bug, about the first tensor that has it. Bug numbers are those of docs/formats.md §5. Peak
-memory is a few times the largest tensor. A float tensor that ends in zeros is no finding, as padded vocabularies
-do; one of zeros alone is.
+memory is a few times the largest matrix of a block: embeddings are read in pieces. A float tensor that ends in zeros is
+no finding, as padded vocabularies do; one of zeros alone is.
 """
 
 from collections.abc import Iterator
+from math import prod
 from typing import Literal
 
 import numpy as np
@@ -28,6 +29,9 @@ SMALLEST = 4096
 
 MAGNITUDES = 6
 """The most scales that a ternary matrix stored as floats is known to have (TriLM, §1.7)."""
+
+PIECE = 1 << 21
+"""Floats in memory at a time, where a tensor need not be seen whole."""
 
 Seen = tuple[str, str]
 """Code of a finding, and what is said of one tensor."""
@@ -62,11 +66,20 @@ def scan_findings(checkpoint: Checkpoint) -> tuple[Finding, ...]:
     Raises:
         StorageError: the file changed since it was opened, or cannot be read.
     """
+    for step in scan_steps(checkpoint):
+        if isinstance(step, list):
+            return tuple(step)
+    raise AssertionError("scan_steps ends with the findings")
+
+
+def scan_steps(checkpoint: Checkpoint) -> Iterator[tuple[str, int, int] | list[Finding]]:
+    """Scan as `scan_findings` does, yielding (tensor, index, count) before each tensor, and the findings last."""
     seen: dict[str, list[tuple[str, str]]] = {}
-    for name in checkpoint.tensors:
+    for index, name in enumerate(checkpoint.tensors, 1):
+        yield name, index, len(checkpoint.tensors)
         for code, message in _scan(checkpoint, name):
             seen.setdefault(code, []).append((name, message))
-    return tuple(_finding(code, seen[code]) for code in _SEVERITY_ADVICE if code in seen)
+    yield [_finding(code, seen[code]) for code in _SEVERITY_ADVICE if code in seen]
 
 
 def _finding(code: str, tensors: list[tuple[str, str]]) -> Finding:
@@ -130,23 +143,38 @@ def _scales(trits: Trits, kind: QuantType) -> Iterator[Seen]:
 
 
 def _dense(checkpoint: Checkpoint, name: str) -> Iterator[Seen]:
-    values = checkpoint.read_dense(name)
-    if bad := int(np.count_nonzero(~np.isfinite(values))):
-        yield "not-finite", f"holds {bad} values of {values.size} that are NaN or infinite"
-    elif not values.any():
-        if values.size:
-            yield "all-zero", f"holds nothing but zeros, {values.size} of them"
+    bad, filled, few, size = 0, False, False, checkpoint.info(name).n_elements
+    for start, values in _pieces(checkpoint, name):
+        bad += int(np.count_nonzero(~np.isfinite(values)))
+        filled = filled or bool(values.any())
+        if start == 0:
+            # Most matrices are not ternary, and a few of their values show it.
+            few = len(np.unique(np.abs(values.reshape(-1)[:SMALLEST]))) <= MAGNITUDES + 1
+    if bad:
+        yield "not-finite", f"holds {bad} values of {size} that are NaN or infinite"
+    elif not filled:
+        if size:
+            yield "all-zero", f"holds nothing but zeros, {size} of them"
     elif is_projection(name):
-        yield from _magnitudes(values)
+        if few:
+            yield from _magnitudes(checkpoint.read_dense(name))
     elif name in _HEADS:
-        yield from _head(checkpoint, name, values)
+        yield from _head(checkpoint, name)
+
+
+def _pieces(checkpoint: Checkpoint, name: str) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield (first row, rows) of a float tensor, some megabytes at a time: an embedding is a gigabyte as float32."""
+    shape = checkpoint.info(name).shape
+    if len(shape) < 2 or 0 in shape:
+        yield 0, checkpoint.read_dense(name)
+        return
+    step = max(1, PIECE // prod(shape[1:]))
+    for start in range(0, shape[0], step):
+        yield start, checkpoint.read_rows(name, start, min(start + step, shape[0]))
 
 
 def _magnitudes(values: np.ndarray) -> Iterator[Seen]:
     """Bugs 2 and 21: a matrix of floats that is ternary already."""
-    # Most matrices are not, and a few of their values show it.
-    if len(np.unique(np.abs(values.reshape(-1)[:SMALLEST]))) > MAGNITUDES + 1:
-        return
     found, left = 0, np.abs(values[values != 0])
     while left.size and found <= MAGNITUDES:
         found, left = found + 1, left[left != left[0]]
@@ -159,18 +187,25 @@ def _magnitudes(values: np.ndarray) -> Iterator[Seen]:
         yield "several-scales", f"is stored as floats and ternary already, with {found} magnitudes"
 
 
-def _head(checkpoint: Checkpoint, name: str, head: np.ndarray) -> Iterator[Seen]:
+def _head(checkpoint: Checkpoint, name: str) -> Iterator[Seen]:
     """Bug 19: an output head beside the embedding that is nearly, but not quite, the same."""
-    embedding = _HEADS[name]
-    if embedding not in checkpoint.tensors or checkpoint.info(embedding).shape != head.shape:
+    embedding, info = _HEADS[name], checkpoint.info(name)
+    if embedding not in checkpoint.tensors or checkpoint.is_ternary(embedding):
         return
-    other = checkpoint.read_dense(embedding)
-    if np.array_equal(head, other):
+    if checkpoint.info(embedding).shape != info.shape:
+        return
+    differing, apart, length = 0, 0.0, 0.0
+    for start, head in _pieces(checkpoint, name):
+        other = checkpoint.read_rows(embedding, start, start + len(head))
+        differing += int(np.count_nonzero(head != other))
+        apart += float(np.square(head - other, dtype=np.float64).sum())
+        length += float(np.square(other, dtype=np.float64).sum())
+    if not differing:
         yield "duplicate-head", f"is {embedding} once more, number for number"
         return
-    differing = int(np.count_nonzero(head != other))
-    distance = float(np.linalg.norm(head - other) / max(np.linalg.norm(other), np.finfo(np.float32).tiny))
+    distance = (apart / max(length, np.finfo(np.float64).tiny)) ** 0.5
     tied = checkpoint.metadata.get("tie_word_embeddings") is True
     if tied or distance < 0.1:
         said = ", and config.json says they are tied" if tied else ""
-        yield "head-differs", f"differs from {embedding} in {differing} of {head.size} values, by {distance:.2%}{said}"
+        share = f"{differing} of {info.n_elements} values"
+        yield "head-differs", f"differs from {embedding} in {share}, by {distance:.2%}{said}"

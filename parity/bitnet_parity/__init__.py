@@ -9,7 +9,8 @@
 
 `reference` and `candidate` are anything with `.logits(tokens)`, always in that order; all nll and kl are in
 nats, and kl is KL(reference ‖ candidate). Names are imported on first use: `import bitnet_parity` itself
-loads neither numpy nor numba. Knows no engine, no file format of models, no terminal.
+loads neither numpy nor numba. Knows no engine, no file format of models, no terminal; `bitnet_parity.faults`, which
+breaks models to test the diagnosis with, knows both and is imported by nothing here.
 """
 
 from importlib import import_module

@@ -83,8 +83,18 @@ class Proof:
         return {"schema": SCHEMA, "schema_version": SCHEMA_VERSION, **fields, "checks": checks, "unchecked": UNCHECKED}
 
 
-def verify_steps(path: str, numerics: str, *, runs: int, tokens: int) -> Iterator[Progress | Proof]:
+def verify_steps(
+    path: str,
+    numerics: str,
+    *,
+    runs: int,
+    tokens: int,
+    i2s_layout: str | None = None,
+    kernel_config: Path | None = None,
+) -> Iterator[Progress | Proof]:
     """Ask `runs` fresh processes one after another, yield a step after each, and the proof last.
+
+    `i2s_layout` and `kernel_config` are those of `bitnet_engine.load`.
 
     Raises:
         SettingError: fewer than two runs.
@@ -92,12 +102,15 @@ def verify_steps(path: str, numerics: str, *, runs: int, tokens: int) -> Iterato
     """
     if runs < 2:
         raise SettingError(f"--runs {runs}: one run proves nothing; 2 or more is needed.")
+    config = None if kernel_config is None else str(kernel_config)
+    request = {"path": path, "numerics": numerics, "tokens": tokens}
+    request |= {"i2s_layout": i2s_layout, "kernel_config": config}
     with tempfile.TemporaryDirectory(prefix="bitnet-verify-") as folder:
         found: list[Run] = []
         for number in range(1, runs + 1):
             save = Path(folder) / str(number)
             save.mkdir()
-            found.append(_run(path, numerics, tokens, save))
+            found.append(_run(request, save))
             yield f"process {number}", number, runs
         name = path.encode("utf-8", "backslashreplace").decode()
         yield Proof(name, found[0].numerics, runs, tokens, tuple(_checks(found)))
@@ -116,14 +129,15 @@ class Run:
         return np.load(self.folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
 
 
-def _run(path: str, numerics: str, tokens: int, save: Path) -> Run:
-    request = {"path": path, "numerics": numerics, "tokens": tokens, "save": str(save)}
+def _run(request: dict[str, Any], save: Path) -> Run:
     command = [sys.executable, "-P", "-m", "bitnet_engine.determinism"]
-    done = subprocess.run(command, input=json.dumps(request), capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, input=json.dumps({**request, "save": str(save)}), capture_output=True, text=True, check=False
+    )
     if done.returncode:
         lines = [line.strip() for line in done.stderr.splitlines() if line.strip()][-_LAST_LINES:]
         said = safe(" | ".join(lines), 1000) or "it said nothing"
-        raise BitnetError(f"{path}: a fresh process ended by code {done.returncode}; its last lines: {said}")
+        raise BitnetError(f"{request['path']}: a fresh process ended by code {done.returncode}; its last lines: {said}")
     answer = json.loads(done.stdout)
     return Run(answer["numerics"], answer["digests"], save)
 

@@ -30,7 +30,7 @@ def test_finds_the_layout(tmp_path: Path, packed: Path, samples: Path, layout: I
         path = i2_s_of(source, tmp_path / "x.gguf", layout)
     with open_checkpoint(path) as candidate, open_checkpoint(packed) as reference:
         match = detect_i2s_layout(candidate, reference)
-        assert candidate.i2s_layout is I2SLayout.A, "looking must not change what the caller has opened"
+        assert candidate.reading.i2s_layout is I2SLayout.A, "looking must not change what the caller has opened"
     assert match.layout is layout
     assert match.rates[layout] == 1
     assert all(0.2 < rate < 0.7 for other, rate in match.rates.items() if other is not layout)

@@ -16,7 +16,7 @@ from tests.badfiles.builders import Tensor, f32, gguf_file, small_gguf, string, 
 KEYS = {
     "path", "format", "version", "bytes", "architecture", "parameters", "ternary_parameters",
     "bits_per_weight", "body_bits_per_weight", "types", "tensors", "metadata", "tokenizer",
-    "scale_meaning", "i2s_layout", "findings",
+    "scale_meaning", "reading", "findings",
 }  # fmt: skip
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bitnet_engine import scanning
 from bitnet_engine.formats import Finding, OutTensor, QuantType, open_checkpoint, write_gguf
 from bitnet_engine.formats.ternary import pack_i2_s, pack_tq2_0
 from bitnet_engine.scanning import scan_findings
@@ -145,3 +146,21 @@ def test_what_cannot_be_read_is_said(tmp_path: Path):
         found = {finding.code: finding for finding in scan_findings(checkpoint)}
     assert found["not-scanned"].message == "is TL1, which is not decoded"
     assert "has rows of 64; I2_S allows multiples of 128" in found["unreadable"].message
+
+
+def test_pieces_say_what_the_whole_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """An embedding read in pieces of which only the first or the last counts: its one NaN, or number, missed."""
+    values = np.zeros((40, 8), np.float32)
+    values[7, 3], nan = 1.5, values.copy()
+    nan[39, 7] = np.nan
+    head = values.copy()
+    head[21, 0] = 0.01
+    files = {"sound": (EMBEDDING, values), "nan": (EMBEDDING, nan), "zeros": (EMBEDDING, values * 0)}
+    found = {}
+    for piece in (8, 24, 1 << 21):
+        monkeypatch.setattr(scanning, "PIECE", piece)
+        found[piece] = {name: scan(tmp_path / name, floats(*file)) for name, file in files.items()}
+        found[piece]["head"] = scan(tmp_path / "head", floats(EMBEDDING, values), floats("output.weight", head))
+    assert found[8] == found[24] == found[1 << 21]
+    codes = {name: [finding.code for finding in findings] for name, findings in found[8].items()}
+    assert codes == {"sound": [], "nan": ["not-finite"], "zeros": ["all-zero"], "head": ["head-differs"]}

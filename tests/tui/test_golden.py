@@ -1,4 +1,4 @@
-"""The three screens as text, line by line. `--update-golden` writes them anew; read the difference."""
+"""The screens as text, line by line. `--update-golden` writes them anew; read the difference."""
 
 import difflib
 import html
@@ -8,6 +8,7 @@ import pytest
 
 from bitnet_tui.screens.inspect import InspectScreen
 from bitnet_tui.screens.parity import ParityScreen
+from bitnet_tui.screens.runs import RunsScreen
 from bitnet_tui.widgets.pick_list import PickList
 
 SIZES = [(120, 40), (80, 24)]
@@ -29,7 +30,7 @@ def compare(text, path, update):
 def frozen(monkeypatch, tmp_path):
     """Keep animations, and the names of temporary folders, out of the pictures."""
     monkeypatch.setenv("TEXTUAL_ANIMATIONS", "none")
-    monkeypatch.setattr("bitnet_tui.screens.home.search_folders", lambda: [tmp_path / "here"])
+    monkeypatch.setattr("bitnet_tui.screens.home.search_folders", lambda named: [tmp_path / "here"])
 
 
 @pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
@@ -55,6 +56,33 @@ async def test_home(app_of, made, until, text_of, update_golden, frozen, tmp_pat
         await until(pilot, lambda: len(models.picks) == 2 and len(runs.picks) == 3)
         await until(pilot, lambda: "2 in 2 folders" in text_of(app) and "⠋" not in text_of(app))
         compare(text_of(app), made.golden / f"home_{size[0]}x{size[1]}.txt", update_golden)
+
+
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
+async def test_runs(app_of, made, until, text_of, update_golden, frozen, monkeypatch, size):
+    """A user marks two of three recorded runs, and compares them."""
+    import os
+
+    app = app_of(clock=lambda: NOW)
+    tokens = [*made.tokens()[:30], *(made.token(i, tau=0.5) for i in range(30, 34)), *made.tokens()[34:]]
+    for age, id, events in (
+        (120, "t5k2zx7f", [*made.preparation(), *tokens, *made.ending("FAIL")]),
+        (7300, "t5k1aa01", [*made.preparation(), *made.tokens(), *made.ending("PASS")]),
+        (190_000, "t5i0bb02", made.run()[:30]),
+    ):
+        with app.store.create(id) as writer:
+            writer.write(events)
+        os.utime(writer.path, (NOW - age, NOW - age))
+    monkeypatch.setattr("bitnet_tui.screens.runs.shown_path", lambda run: f"/state/runs/{run.id}/events.jsonl")
+    async with app.run_test(size=size) as pilot:
+        await pilot.press("4")
+        await until(pilot, lambda: isinstance(app.screen, RunsScreen) and len(app.screen.runs) == 3)
+        await pilot.press("space", "down", "space")
+        await pilot.pause()
+        compare(text_of(app), made.golden / f"runs_{size[0]}x{size[1]}.txt", update_golden)
+        await pilot.press("c")
+        await until(pilot, lambda: "4 of 64 tokens changed" in text_of(app))
+        compare(text_of(app), made.golden / f"compare_{size[0]}x{size[1]}.txt", update_golden)
 
 
 @pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")

@@ -44,11 +44,10 @@ def test_a_limit_is_said(tmp_path, monkeypatch):
     assert found([tmp_path])[1] == Scanned(3, done=True, complete=False)
 
 
-def test_search_folders_name_each_place_once(tmp_path, monkeypatch):
-    """A folder of BITNET_MODELS inside the current one listed its models twice."""
+def test_search_folders_name_each_place_once(tmp_path):
+    """A folder of models_dirs inside the current one listed its models twice."""
     inside, outside = Path.cwd() / "models", tmp_path / "outside"
-    monkeypatch.setenv("BITNET_MODELS", f"{inside}:{outside}::")
-    assert search_folders() == [Path.cwd(), outside]
+    assert search_folders([inside, outside]) == [Path.cwd(), outside]
 
 
 def test_resources_are_found_in_a_checkout_and_in_a_wheel(monkeypatch, tmp_path):

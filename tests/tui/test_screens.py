@@ -4,12 +4,14 @@ import pytest
 from textual.widgets import Input
 
 from bitnet_tui.core.parity_view import RunState
+from bitnet_tui.core.settings import load_config
 from bitnet_tui.screens.confirm import ConfirmScreen
 from bitnet_tui.screens.form import FormScreen
 from bitnet_tui.screens.help import HelpScreen
 from bitnet_tui.screens.home import HomeScreen
 from bitnet_tui.screens.inspect import InspectScreen
 from bitnet_tui.screens.parity import ParityScreen
+from bitnet_tui.screens.runs import RunsScreen
 from bitnet_tui.widgets.error_card import ErrorCard
 from bitnet_tui.widgets.pick_list import PickList
 from bitnet_tui.widgets.tensor_tree import Part, TensorTree
@@ -152,6 +154,64 @@ async def test_another_model_stops_the_statistics_of_the_first(app_of, until):
         assert app.screen.path == "/models/y.gguf"
         await pilot.press("ctrl+x")
         await until(pilot, lambda: app.jobs[1].cancelled == 1)
+
+
+def scan_events(made, *findings):
+    steps = [
+        {"event": "tensor", "work": "scan", "name": f"blk.{i}.attn_q.weight", "index": i, "count": 31} for i in (1, 2)
+    ]
+    return [made.start(kind="scan"), *steps, {"event": "report", "report": {"findings": list(findings)}}]
+
+
+async def test_a_scan_adds_what_only_the_weights_show(app_of, made, until, text_of):
+    """What `info --scan` finds could not be seen in the app, or a second press scanned a second time."""
+    found = {
+        "code": "scale-one",
+        "severity": "warning",
+        "subject": "blk.1.attn_q.weight",
+        "message": "has a scale of exactly 1.0, as where the real one was lost [/nope]",
+        "advice": "compare with the model it was made from",
+    }
+    app = app_of(["/models/x.gguf"], events=scan_events(made, found), reading={"i2s_layout": "B"})
+    async with app.run_test(size=WIDE) as pilot:
+        await until(pilot, inspected(app))
+        assert "header; s scans the weights too" in text_of(app)
+        await pilot.press("s")
+        await until(pilot, lambda: "scanned, 1 finding in the weights" in text_of(app))
+        assert app.jobs[1].request == {"kind": "scan", "path": "/models/x.gguf", "i2s_layout": "B"}
+        assert "! 2 findings" in text_of(app)
+        assert "2, header and weights" in text_of(app)
+        tree = app.screen.query_one(TensorTree)
+        await pilot.press("home", "down", "space", "down", "down")
+        assert tree.cursor_node.data == Part("finding", "1")
+        assert "scale of exactly 1.0" in text_of(app)
+        await pilot.press("s")
+        await pilot.pause()
+        assert len(app.jobs) == 2
+
+
+async def test_a_scan_shows_how_far_it_is_and_can_be_stopped(app_of, made, until, text_of):
+    """A scan of a large model looked hung, and its child read on after ctrl+x."""
+    app = app_of(["/models/x.gguf"], events=scan_events(made)[:-1], hold=True)
+    async with app.run_test(size=WIDE) as pilot:
+        await until(pilot, inspected(app))
+        await pilot.press("s")
+        await until(pilot, lambda: "scan 2/31 blk.2.attn_q.weight · ctrl+x stops" in text_of(app))
+        await pilot.press("ctrl+x")
+        await until(pilot, lambda: app.jobs[1].cancelled == 1)
+        assert "not scanned: stopped" in text_of(app)
+        await pilot.press("s")
+        await until(pilot, lambda: len(app.jobs) == 3)
+
+
+async def test_a_scan_that_fails_says_why(app_of, made, until, text_of):
+    """A file that changed under a scan left `scan 2/31` on the screen for ever."""
+    error = {"event": "error", "exit_code": 4, "message": "x.gguf: changed while it was read"}
+    app = app_of(["/models/x.gguf"], events=[made.start(kind="scan"), error])
+    async with app.run_test(size=WIDE) as pilot:
+        await until(pilot, inspected(app))
+        await pilot.press("s")
+        await until(pilot, lambda: "not scanned: x.gguf: changed while it was read" in text_of(app))
 
 
 async def test_quitting_ends_the_statistics(app_of, until):
@@ -365,7 +425,7 @@ async def test_open_checks_its_path(app_of, until, text_of, tmp_path):
         await until(pilot, inspected(app))
 
 
-async def test_a_new_run_starts_what_was_asked_for(app_of, until, tmp_path):
+async def test_a_new_run_starts_what_was_asked_for(app_of, until, text_of, tmp_path):
     """The profile typed into the form was ignored."""
     for name in ("a.gguf", "b.gguf"):
         (tmp_path / name).touch()
@@ -376,12 +436,24 @@ async def test_a_new_run_starts_what_was_asked_for(app_of, until, tmp_path):
         fields["field-reference"].value = str(tmp_path / "a.gguf")
         fields["field-candidate"].value = str(tmp_path / "b.gguf")
         fields["field-profile"].value = "exact"
-        fields["field-profile"].focus()
+        fields["field-max_tokens"].value = "many"
+        fields["field-max_tokens"].focus()
         await pilot.press("enter")
-        assert isinstance(app.screen, FormScreen)
+        assert "'exact': one of lossless" in text_of(app)
         fields["field-profile"].value = "fp32"
+        fields["field-max_tokens"].focus()
+        await pilot.press("enter")
+        assert "'many': a whole number from 1 is allowed" in text_of(app)
+        fields["field-max_tokens"].value = "500"
+        fields["field-candidate_numerics"].value = "float"
+        await pilot.press("ctrl+y")
+        assert app.clipboard == (
+            f"bitnet-tui parity {tmp_path}/a.gguf {tmp_path}/b.gguf --profile fp32 --max-tokens 500 "
+            "--candidate-numerics float"
+        )
+        assert "--candidate-numerics float" in text_of(app)
         fields["field-reference"].focus()
-        await pilot.press("enter", "enter", "down", "up", "down", "enter")
+        await pilot.press("enter", "enter", "down", "up", "down", *["enter"] * 4)
         await until(pilot, parity_ended(app))
         assert app.jobs[0].request == {
             "kind": "parity",
@@ -389,7 +461,9 @@ async def test_a_new_run_starts_what_was_asked_for(app_of, until, tmp_path):
             "candidate": str(tmp_path / "b.gguf"),
             "corpus": None,
             "profile": "fp32",
-            "max_tokens": None,
+            "numerics": "exact-int8",
+            "candidate_numerics": "float",
+            "max_tokens": 500,
         }
 
 
@@ -421,11 +495,11 @@ async def test_themes_turn(recorded, until):
     async with app.run_test(size=WIDE) as pilot:
         await until(pilot, parity_ended(app))
         seen = []
-        for _ in range(3):
+        for _ in range(5):
             await pilot.press("T")
             await pilot.pause()
             seen.append(app.theme)
-        assert seen == ["bitnet-light", "high-contrast", "bitnet-dark"]
+        assert seen == ["bitnet-light", "colorblind-safe", "high-contrast", "phosphor", "bitnet-dark"]
         for name in ("textual-light", "dracula"):
             app.theme = name
             await pilot.pause()
@@ -433,7 +507,7 @@ async def test_themes_turn(recorded, until):
 
 async def test_a_bad_theme_is_one_notification(app_of, tmp_path, until, text_of):
     """A user's theme with a typing slip kept the program from starting."""
-    folder = tmp_path / "data" / "bitnet-tui" / "themes"
+    folder = tmp_path / "config" / "bitnet-tui" / "themes"
     folder.mkdir(parents=True)
     for name in ("one.toml", "two.toml"):
         (folder / name).write_text('name = "[/x]"')
@@ -441,6 +515,35 @@ async def test_a_bad_theme_is_one_notification(app_of, tmp_path, until, text_of)
     async with app.run_test(size=WIDE, notifications=True) as pilot:
         await until(pilot, lambda: "themes left out" in text_of(app))
         assert len(app._notifications) == 1
+        assert app.theme == "bitnet-dark"
+
+
+async def test_a_theme_is_read_again_when_its_file_changes(app_of, tmp_path, until, text_of, root):
+    """Each try of a colour cost a restart; a half-written file took the theme away without a word."""
+    folder = tmp_path / "config" / "bitnet-tui" / "themes"
+    folder.mkdir(parents=True)
+    mine, text = folder / "mine.toml", (root / "themes" / "phosphor.toml").read_text(encoding="utf-8")
+    mine.write_text(text.replace('"phosphor"', '"mine"'))
+    app = app_of(config=load_config({"theme": "mine"}))
+    async with app.run_test(size=WIDE, notifications=True) as pilot:
+        await until(pilot, lambda: app.theme == "mine")
+        await app._look_at_themes()
+        assert len(app._notifications) == 0
+        mine.write_text(text.replace('"phosphor"', '"mine"').replace("#030a05", "#112233"))
+        await app._look_at_themes()
+        await pilot.pause()
+        assert app.screen.styles.background.hex == "#112233"
+        mine.write_text('name = "mine"\ndark = 3')
+        await app._look_at_themes()
+        await until(pilot, lambda: "mine.toml: dark is 3; true or false is allowed" in text_of(app))
+        assert len(app._notifications) == 1
+
+
+async def test_a_theme_that_is_not_there_is_said(app_of, until, text_of):
+    """A mistyped theme showed the default one, and nobody knew why."""
+    app = app_of(config=load_config({"theme": "phosfor"}))
+    async with app.run_test(size=WIDE, notifications=True) as pilot:
+        await until(pilot, lambda: "Did you mean 'phosphor'?" in text_of(app))
         assert app.theme == "bitnet-dark"
 
 
@@ -479,13 +582,15 @@ async def test_the_palette_lists_the_keys_of_the_screen(recorded, until):
         assert app.screen.cursor == app.screen.view.worst()
 
 
-@pytest.mark.parametrize("place", ["home", "inspect", "parity"])
+@pytest.mark.parametrize("place", ["home", "inspect", "parity", "runs"])
 async def test_every_bound_key_can_be_pressed(recorded, app_of, until, place):
-    """A binding whose action had been renamed raised when somebody pressed it."""
-    app = {"home": app_of, "inspect": lambda: app_of(["/models/x.gguf"]), "parity": recorded}[place]()
-    ready = {"home": lambda: isinstance(app.screen, HomeScreen), "inspect": inspected(app), "parity": parity_ended(app)}
+    """A binding whose action had been renamed raised when somebody pressed it; each is a command of the palette too."""
+    makers = {"home": app_of, "inspect": lambda: app_of(["/models/x.gguf"]), "parity": recorded, "runs": recorded}
+    app = makers[place]()
+    ready = {"home": lambda: isinstance(app.screen, HomeScreen), "inspect": inspected(app)}
     async with app.run_test(size=WIDE) as pilot:
-        await until(pilot, ready[place])
+        await until(pilot, ready.get(place, parity_ended(app)))
+        await app.action_show(place)
         for key in await bound_keys(app, pilot):
             await pilot.press(key)
             await pilot.pause()
@@ -535,6 +640,9 @@ async def test_hostile_names_on_every_screen(app_of, made, until, text_of, monke
             seen.append(text_of(app))
         await pilot.press("0")
         await until(pilot, lambda: "hostile" in text_of(app))
+        seen.append(text_of(app))
+        await pilot.press("4")
+        await until(pilot, lambda: isinstance(app.screen, RunsScreen) and app.screen.selected is not None)
         seen.append(text_of(app))
     for text in seen:
         for character in "\x1b\x9b\u202e\u2028\u200b":

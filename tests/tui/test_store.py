@@ -71,12 +71,6 @@ def test_no_folder_is_no_run(tmp_path):
     assert Store(tmp_path / "absent").list() == []
 
 
-def test_the_environment_names_the_folder(monkeypatch, tmp_path):
-    """A CI job must be able to keep runs out of the home folder."""
-    monkeypatch.setenv("BITNET_TUI_RUNS", str(tmp_path / "ci"))
-    assert Store().root == tmp_path / "ci"
-
-
 @pytest.mark.parametrize("id", ["../up", "", ".hidden", "a/b", "x" * 65, "nul\0"])
 def test_a_run_id_cannot_leave_the_folder(store, id):
     """The id of a recorded run comes from its events, which may be somebody else's file."""

@@ -29,6 +29,7 @@ from bitnet_engine.formats.types import (
     I2SLayout,
     Limits,
     QuantType,
+    Reading,
     TensorInfo,
     Trits,
 )
@@ -45,6 +46,7 @@ __all__ = [
     "MetadataArray",
     "OutTensor",
     "QuantType",
+    "Reading",
     "Scalar",
     "TensorInfo",
     "Trits",

@@ -33,6 +33,7 @@ from bitnet_engine.formats.types import (
     I2SLayout,
     Limits,
     QuantType,
+    Reading,
     TensorInfo,
     Trits,
     quoted,
@@ -64,8 +65,8 @@ class Checkpoint:
     """The tokenizer's files beside a SafeTensors model, by file name; empty for GGUF."""
     byte_order: ByteOrder
     """Of every number of a GGUF file, tensors included; SafeTensors are little-endian."""
-    i2s_layout: I2SLayout | None
-    """How I2_S tensors are read: as the caller of `open_checkpoint` said, else as A. None where there are none."""
+    reading: Reading
+    """How it is read in what no file states: the layout of I2_S tensors, the tiles of TL1 and TL2."""
     _sources: Mapping[Path, SourceFile] = field(repr=False)
     _config: bytes = field(repr=False)
     _kernels: Kernels | None = field(default=None, repr=False)
@@ -87,6 +88,40 @@ class Checkpoint:
     def size(self) -> int:
         """Bytes of all `files`."""
         return sum(source.size for source in self._sources.values())
+
+    def holds(self, *kinds: QuantType) -> bool:
+        """Return whether a tensor is of one of these types."""
+        return any(tensor.type in kinds for tensor in self.tensors.values())
+
+    def read_as(
+        self,
+        *,
+        i2s_layout: I2SLayout | None = None,
+        kernel_config: Path | None = None,
+        limits: Limits = DEFAULT_LIMITS,
+    ) -> "Checkpoint":
+        """Return this checkpoint read with what a caller knows of it; the same open files, closed with either.
+
+        Raises:
+            FormatError: `kernel_config` is none.
+            SettingError: there is no tensor of the type that one of the two describes.
+            StorageError: `kernel_config` cannot be read.
+        """
+        kernels = None if kernel_config is None else read_kernel_config(kernel_config, limits)
+        if i2s_layout is not None and not self.holds(QuantType.I2_S):
+            raise SettingError(
+                f"{self.path}: holds no I2_S tensor, so no I2_S layout {i2s_layout} either; leave it out"
+            )
+        if kernels is not None and not self.holds(*LOOKUP_TYPES):
+            raise SettingError(
+                f"{self.path}: holds no TL1 or TL2 tensor, which a kernel config would describe; leave it out"
+            )
+        reading = self.reading
+        if i2s_layout is not None:
+            reading = replace(reading, i2s_layout=i2s_layout, i2s_basis="given", i2s_evidence="")
+        if kernels is not None:
+            reading = replace(reading, kernel_config=str(kernels.path), kernel_config_sha256=kernels.sha256)
+        return replace(self, reading=reading, _kernels=kernels or self._kernels)
 
     def close(self) -> None:
         """Close every file. Reading a tensor or a metadata array afterwards is a StorageError."""
@@ -197,7 +232,7 @@ class Checkpoint:
             return self._kernels.unpack(info, self._little(name))
         if info.type is QuantType.HF_PACKED:
             return unpack_hf(self.read_bytes(name), shape, self._weight_scale(info))
-        layout = self.i2s_layout or I2SLayout.A
+        layout = self.reading.i2s_layout or I2SLayout.A
         if problem := shape_problem(info.type, shape, layout):
             raise self._error(info, problem)
         if info.type is QuantType.I2_S:
@@ -228,7 +263,7 @@ class Checkpoint:
         if info.type in LOOKUP_TYPES and self._kernels is None:
             raise UnsupportedError(
                 f"{info.file}: tensor {quoted(info.name)} is {info.type}, whose tile sizes are not stored in the file; "
-                f"pass kernel_config, the kernel_config.ini of the build that wrote it, or convert to I2_S"
+                f"pass --kernel-config FILE, the kernel_config.ini of the build that wrote it, or convert to I2_S"
             )
         if hf.is_bare(info):
             raise self._error(
@@ -277,19 +312,13 @@ def open_checkpoint(
         StorageError: it cannot be read, or changes meanwhile.
     """
     place = Path(path)
-    kernels = None if kernel_config is None else read_kernel_config(kernel_config, limits)
     folder = stat.S_ISDIR(stat_path(place).st_mode)
     checkpoint = _open_files(place, hf.find_files(place, limits) if folder else hf.Layout([place]), limits)
-    types = {tensor.type for tensor in checkpoint.tensors.values()}
-    unused = None
-    if i2s_layout is not None and QuantType.I2_S not in types:
-        unused = f"holds no I2_S tensor, so no I2_S layout {i2s_layout} either"
-    elif kernels is not None and not types & LOOKUP_TYPES:
-        unused = "holds no TL1 or TL2 tensor, which a kernel config would describe"
-    if unused:
+    try:
+        return checkpoint.read_as(i2s_layout=i2s_layout, kernel_config=kernel_config, limits=limits)
+    except BaseException:
         checkpoint.close()
-        raise SettingError(f"{path}: {unused}; leave it out")
-    return replace(checkpoint, i2s_layout=i2s_layout or checkpoint.i2s_layout, _kernels=kernels)
+        raise
 
 
 def _open_files(path: Path, layout: hf.Layout, limits: Limits) -> Checkpoint:
@@ -321,7 +350,7 @@ def _open_gguf(path: Path, layout: hf.Layout, sources: dict[Path, SourceFile], l
         findings=(*layout.findings, *extension_finding(source, "gguf"), *header.findings),
         tokenizer_files={},
         byte_order=header.byte_order,
-        i2s_layout=I2SLayout.A if any(tensor.type is QuantType.I2_S for tensor in header.tensors) else None,
+        reading=Reading(I2SLayout.A, "assumed") if QuantType.I2_S in {t.type for t in header.tensors} else Reading(),
         _sources=sources,
         _config=b"",
     )
@@ -352,7 +381,7 @@ def _open_safetensors(path: Path, layout: hf.Layout, sources: dict[Path, SourceF
         findings=tuple(findings),
         tokenizer_files=hf.tokenizer_files(folder),
         byte_order="little",
-        i2s_layout=None,
+        reading=Reading(),
         _sources=sources,
         _config=config_data,
     )

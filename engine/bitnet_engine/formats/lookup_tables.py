@@ -7,6 +7,7 @@ The tiles of each matrix shape are in the kernel_config.ini of the build that wr
 docs/formats.md §2.8 (microsoft/BitNet `utils/convert-hf-to-gguf-bitnet.py`). Reads no model file.
 """
 
+import hashlib
 from collections.abc import Mapping
 from configparser import ConfigParser, Error
 from dataclasses import dataclass
@@ -54,6 +55,7 @@ class Kernels:
     """A kernel_config.ini: tiles by matrix shape `[out, in]`."""
 
     path: Path
+    sha256: str
     tiles: Mapping[Shape, Tiles]
 
     def unpack(self, info: TensorInfo, data: bytes) -> Trits:
@@ -89,8 +91,9 @@ def read_kernel_config(path: Path, limits: Limits) -> Kernels:
     """
     parser = ConfigParser(interpolation=None)
     tiles: dict[Shape, Tiles] = {}
+    data = read_json(path, limits)
     try:
-        parser.read_string(read_json(path, limits).decode())
+        parser.read_string(data.decode())
         for name in parser.sections():
             m, k, bm, bk, bmm = (parser.getint(name, key) for key in ("m", "k", "bm", "bk", "bmm"))
             if min(m, k, bm, bk, bmm) < 1:
@@ -101,7 +104,7 @@ def read_kernel_config(path: Path, limits: Limits) -> Kernels:
     except (Error, ValueError) as error:
         message = " ".join(str(error).split())
         raise FormatError(f"{path}: is no kernel_config.ini: {message:.200}; sections of m, k, bm, bk, bmm") from error
-    return Kernels(path, tiles)
+    return Kernels(path, hashlib.sha256(data).hexdigest(), tiles)
 
 
 def unpack_tl1(data: bytes, shape: Shape, tiles: Tiles) -> np.ndarray:

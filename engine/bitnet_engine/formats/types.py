@@ -6,11 +6,11 @@
 Shapes are in torch order, `[out, in]`, whatever the file writes. Knows sizes; reads and decodes nothing.
 """
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from math import prod
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -85,6 +85,28 @@ class I2SLayout(StrEnum):
     """Blocks of 64 in 16 bytes: the builds for ARM since November 2025."""
     C = "C"
     """Four rows to a byte: the builds for x86 without ACT_PARALLEL."""
+
+
+Basis = Literal["given", "detected", "assumed"]
+"""Why an I2_S file is read in its layout: the caller said so, a reference proved it, or nothing spoke against A."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How a file is read in what it does not state; all None where it leaves nothing open."""
+
+    i2s_layout: I2SLayout | None = None
+    """None where there are no I2_S tensors."""
+    i2s_basis: Basis | None = None
+    i2s_evidence: str = ""
+    """What a detection saw, also one that proved nothing; empty without one."""
+    kernel_config: str | None = None
+    """Path of the file that gave the tiles of TL1 and TL2 tensors."""
+    kernel_config_sha256: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values."""
+        return asdict(self)
 
 
 TERNARY_TYPES = frozenset(

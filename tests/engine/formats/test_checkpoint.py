@@ -52,7 +52,8 @@ def test_public_names():
     """A name exported by accident, or lost."""
     assert sorted(formats.__all__) == [
         "Array", "ByteOrder", "Checkpoint", "DEFAULT_LIMITS", "Finding", "I2SLayout", "Limits", "MetadataArray",
-        "OutTensor", "QuantType", "Scalar", "TERNARY_TYPES", "TensorInfo", "Trits", "open_checkpoint", "write_gguf",
+        "OutTensor", "QuantType", "Reading", "Scalar", "TERNARY_TYPES", "TensorInfo", "Trits",
+        "open_checkpoint", "write_gguf",
     ]  # fmt: skip
     assert all(hasattr(formats, name) for name in formats.__all__)
 
@@ -161,7 +162,7 @@ def test_what_cannot_be_read_as_trits(tmp_path: Path):
         assert (
             refuse(checkpoint, "floats") == f"{path}: tensor 'floats' is F32, which holds no trits; read it as floats"
         )
-        assert "'lut' is TL1, whose tile sizes are not stored in the file; pass kernel_config" in refuse(
+        assert "'lut' is TL1, whose tile sizes are not stored in the file; pass --kernel-config" in refuse(
             checkpoint, "lut"
         )
         assert "'vector' is TQ2_0 of shape (256,); a matrix was expected" in refuse(checkpoint, "vector")

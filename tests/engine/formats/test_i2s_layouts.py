@@ -76,13 +76,13 @@ def test_the_layout_asked_for_is_the_one_read_and_stamped(tmp_path: Path, layout
     values = np.random.default_rng(2).integers(-1, 2, (8, 256), np.int8)
     path = write(tmp_path / "x.gguf", layout, values)
     with open_checkpoint(path, i2s_layout=layout) as checkpoint:
-        assert checkpoint.i2s_layout is layout
+        assert checkpoint.reading.i2s_layout is layout
         assert np.array_equal(checkpoint.read_ternary("w").values, values)
     summary = inspect(path, i2s_layout=layout)
-    assert summary.i2s_layout is layout
-    assert summary.to_json()["i2s_layout"] == layout.value
+    assert summary.reading.i2s_layout is layout
+    assert summary.to_json()["reading"]["i2s_layout"] == layout.value
     with open_checkpoint(path) as checkpoint:
-        assert checkpoint.i2s_layout is I2SLayout.A
+        assert checkpoint.reading.i2s_layout is I2SLayout.A
         assert np.array_equal(checkpoint.read_ternary("w").values, values) is (layout is I2SLayout.A)
 
 
@@ -92,7 +92,7 @@ def test_a_layout_for_a_file_without_i2_s_is_refused(packed: Path, samples: Path
         with pytest.raises(SettingError, match=f"^{path}: holds no I2_S tensor, so no I2_S layout B either"):
             open_checkpoint(path, i2s_layout=I2SLayout.B)
         with open_checkpoint(path) as checkpoint:
-            assert checkpoint.i2s_layout is None
+            assert checkpoint.reading.i2s_layout is None
 
 
 def test_shapes_that_a_layout_cannot_hold(tmp_path: Path):

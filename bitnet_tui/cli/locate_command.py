@@ -1,0 +1,43 @@
+"""`bitnet-tui locate [NAME]`: where the program keeps what it reads and writes."""
+
+from pathlib import Path
+
+import click
+
+from bitnet_tui.cli.options import json_option
+from bitnet_tui.cli.streams import emit, emit_json
+from bitnet_tui.core import session, settings
+from bitnet_tui.core.events import dumps
+from bitnet_tui.core.text import safe
+
+
+@click.command("locate")
+@click.argument("name", type=click.Choice(("config", "themes", "runs")), required=False)
+@json_option
+def command(name: str | None, as_json: bool) -> None:
+    """Print where config.toml, the user's own themes and the recorded runs are; nothing is cached.
+
+    With NAME only that path, for scripts. A place that does not exist yet is printed too.
+    """
+    places = {"config": settings.config_path(), "themes": settings.themes_dir()}
+    # A file that is wrong is no reason not to say where it is.
+    if name in (None, "runs"):
+        places["runs"] = _runs_dir()
+    chosen = places if name is None else {name: places[name]}
+    if as_json:
+        emit_json(dumps({key: str(path) for key, path in chosen.items()}, indent=True))
+    elif name is not None:
+        emit(f"{places[name]}\n")
+    else:
+        emit("".join(f"{key:<8}{_described(path)}\n" for key, path in places.items()))
+
+
+def _runs_dir() -> Path:
+    try:
+        return settings.load_config().settings.runs_dir
+    except session.SettingError as error:
+        raise session.SettingError(f"{error} `bitnet-tui locate config` names the file.") from error
+
+
+def _described(path: Path) -> str:
+    return safe(str(path), 1000) + ("" if path.exists() else "  (not there yet)")
