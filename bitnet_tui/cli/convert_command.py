@@ -33,11 +33,19 @@ def _known(_ctx: click.Context, _option: click.Parameter, value: str) -> str:
 @click.option(
     "--allow-lossy", is_flag=True, help="Round scales and embeddings that the type cannot hold, and list them."
 )
+@click.option("--force", is_flag=True, help="Replace TARGET where it is a file already; never a link or a folder.")
 @reading_options
 @json_option
 @export_option
 def command(
-    source: str, target: str, quant_type: str, allow_lossy: bool, as_json: bool, export: Path | None, **reading: Any
+    source: str,
+    target: str,
+    quant_type: str,
+    allow_lossy: bool,
+    force: bool,
+    as_json: bool,
+    export: Path | None,
+    **reading: Any,
 ) -> None:
     """Write the model SOURCE as TARGET. What would lose a number is refused; what is written is read back.
 
@@ -45,7 +53,8 @@ def command(
     """
     if export is not None:
         make_folder(export)  # before the work, not after it
-    request = {"kind": "convert", "path": source, "target": target, "type": quant_type, "allow_lossy": allow_lossy}
+    allowed = {"allow_lossy": allow_lossy, "force": force}
+    request = {"kind": "convert", "path": source, "target": target, "type": quant_type, **allowed}
     report = run_headless({**request, **reading})
     if export is not None:
         export_json(export, "conversion.json", report)

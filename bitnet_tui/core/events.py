@@ -62,8 +62,15 @@ def _spelled(value: Any) -> Any:
     return [_spelled(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
+_LONG_LINE = 1 << 20
+_MOST_VALUES = 1_000_000
+
+
 def decode(line: bytes) -> Event | None:
     """Return the event on `line`, or None for a blank, torn or foreign line."""
+    # A parsed value costs up to thirty times its bytes, and a run may be a stranger's.
+    if len(line) > _LONG_LINE and line.count(b",") > _MOST_VALUES:
+        return None
     try:
         value = orjson.loads(line)
     except orjson.JSONDecodeError:

@@ -91,7 +91,7 @@ def tokenize(path: str, text: str, *, bos: bool) -> dict[str, Any]:
     """Return ids and pieces of `text` under the tokenizer of the model at `path`. Raises BitnetError."""
     import bitnet_engine as engine
 
-    with engine.open_checkpoint(path) as checkpoint:
+    with engine.open_checkpoint(path) as checkpoint, _quiet_libraries():
         tokenizer = engine.load_tokenizer(checkpoint)
     ids = tokenizer.encode(text, bos=bos)
     return {
@@ -103,6 +103,19 @@ def tokenize(path: str, text: str, *, bos: bool) -> dict[str, Any]:
         "pieces": [tokenizer.piece(token) for token in ids],
         "stamp": engine.stamp(),
     }
+
+
+@contextmanager
+def _quiet_libraries() -> Iterator[None]:
+    """Keep stderr for us: of a bad file the libraries' own C++ and Rust print what the error then says too."""
+    kept = os.dup(2)
+    with open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def side_path(text: str) -> str:
@@ -147,7 +160,7 @@ def run(request: Request) -> Iterator[Event]:
     | generate | path, prompt, max_new, temperature, top_k, top_p, seed |
     | stats, scan | path |
     | diff | reference, candidate |
-    | convert | path, target, type, allow_lossy |
+    | convert | path, target, type, allow_lossy, force=False |
     """
     kinds: dict[str, Callable[[Request], Iterator[Event]]] = {
         "parity": _parity,
@@ -384,9 +397,10 @@ def _convert(request: Request) -> Iterator[Event]:
     import bitnet_engine as engine
     from bitnet_engine.conversion import Conversion, convert_steps
 
-    kind, settings = engine.QuantType(request["type"]), {"allow_lossy": request["allow_lossy"], **_reading(request)}
+    kind = engine.QuantType(request["type"])
+    allowed = {"allow_lossy": request["allow_lossy"], "force": request.get("force", False)}
     yield (start := _start(request))
-    for step in convert_steps(request["path"], request["target"], kind, **settings):
+    for step in convert_steps(request["path"], request["target"], kind, **allowed, **_reading(request)):
         if isinstance(step, Conversion):
             yield {"event": "report", "report": {**step.to_json(), "stamp": engine.stamp(id=start["id"])}}
         else:

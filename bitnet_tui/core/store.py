@@ -35,7 +35,7 @@ _ID_DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 _HEAD_BYTES = 64 << 10
 _TAIL_BYTES = 256 << 10
 # A hostile file may hold no newline at all; a report of thousands of documents stays far below this.
-_LINE_BYTES = 64 << 20
+_LINE_BYTES = 16 << 20
 _RECENT = 600.0
 """Seconds since its last event in which a run without an end may still be going on."""
 
@@ -166,6 +166,7 @@ class Store:
         """
         known = self.root / str(run) / STREAM
         path = known if is_id(str(run)) and known.is_file() else stream_path(Path(run))
+        _expect_file(path)
         with path.open("rb") as stream:
             yield from decode_all(iter(partial(stream.readline, _LINE_BYTES), b""))
 
@@ -210,10 +211,14 @@ def _describe(stream: Path) -> RunInfo:
         return RunInfo(id, stream, when, status="unreadable", problem=error.strerror or str(error))
 
 
+def _expect_file(stream: Path) -> None:
+    if stream.exists() and not stream.is_file():
+        raise OSError(errno.EINVAL, "not a regular file", str(stream))  # opening a pipe would never return
+
+
 def _edges(stream: Path) -> list[Event]:
     """Return the events at both ends of a stream; what lies between is only more tokens."""
-    if not stream.is_file():
-        raise OSError(errno.EINVAL, "not a regular file", str(stream))  # opening a pipe would never return
+    _expect_file(stream)
     with stream.open("rb") as file:
         size = file.seek(0, os.SEEK_END)
         file.seek(0)

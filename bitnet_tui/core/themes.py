@@ -44,6 +44,10 @@ _HEX = re.compile(r"#[0-9a-fA-F]{6}")
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 
 
+LARGEST = 1 << 16
+"""Bytes of a theme; the shipped ones have about 600."""
+
+
 class ThemeError(Exception):
     """A theme file that cannot be used; the text names the file and the field."""
 
@@ -86,14 +90,16 @@ def load_theme(path: Path) -> ThemeData:
         ThemeError: unreadable, no TOML, a missing or unknown field, or a colour that is not `#rrggbb`.
     """
     try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
+        data = tomllib.loads(_read(path).decode())
+    except RecursionError as error:
+        raise ThemeError(f"{path.name}: is nested too deeply; no theme needs that") from error
     except (OSError, ValueError) as error:
         raise ThemeError(f"{path.name}: {error}") from error
     name, dark = data.get("name"), data.get("dark")
     if not isinstance(name, str) or not _NAME.fullmatch(name):
-        raise ThemeError(f"{path.name}: name is {name!r}; lower-case letters, digits and - are allowed")
+        raise ThemeError(f"{path.name}: name is {name!r:.60}; lower-case letters, digits and - are allowed")
     if not isinstance(dark, bool):
-        raise ThemeError(f"{path.name}: dark is {dark!r}; true or false is allowed")
+        raise ThemeError(f"{path.name}: dark is {dark!r:.60}; true or false is allowed")
     heat = _table(path, data, "heat")
     ramp, glyphs = heat.get("ramp"), heat.get("glyphs")
     if not isinstance(ramp, list) or len(ramp) < 2:
@@ -110,10 +116,21 @@ def load_theme(path: Path) -> ThemeData:
     )
 
 
+def _read(path: Path) -> bytes:
+    # Asked before opening: opening a pipe that nobody writes to never returns.
+    if not path.is_file():
+        raise ThemeError(f"{path.name}: is no regular file")
+    with path.open("rb") as stream:
+        data = stream.read(LARGEST + 1)
+    if len(data) > LARGEST:
+        raise ThemeError(f"{path.name}: has more than {LARGEST} bytes, the limit of a theme")
+    return data
+
+
 def _palette(path: Path, data: dict[str, Any], table: str, names: tuple[str, ...]) -> dict[str, str]:
     given = _table(path, data, table)
     if unknown := sorted(set(given) - set(names)):
-        raise ThemeError(f"{path.name}: {table}.{unknown[0]} is unknown; allowed: {', '.join(names)}")
+        raise ThemeError(f"{path.name}: {table}.{unknown[0]:.60} is unknown; allowed: {', '.join(names)}")
     return {name: _color(path, f"{table}.{name}", given.get(name)) for name in names}
 
 
@@ -126,5 +143,5 @@ def _table(path: Path, data: dict[str, Any], name: str) -> dict[str, Any]:
 
 def _color(path: Path, field: str, value: object) -> str:
     if not isinstance(value, str) or not _HEX.fullmatch(value):
-        raise ThemeError(f"{path.name}: {field} is {value!r}; #rrggbb is allowed")
+        raise ThemeError(f"{path.name}: {field} is {value!r:.60}; #rrggbb is allowed")
     return value.lower()

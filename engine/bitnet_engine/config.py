@@ -6,15 +6,17 @@ Metadata that changes the computation and that this engine does not compute is r
 defaulted. Both formats give equal configs for one model, so they share one compiled program.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
+from bitnet_engine.config_keys import Keys
 from bitnet_engine.errors import FormatError, UnsupportedError
 from bitnet_engine.formats import Checkpoint
+from bitnet_engine.naming import NORM_IN, PROJECTIONS, tensor_name
+from bitnet_engine.rope_scaling import Llama3Scaling
 
 Activation = Literal["relu2", "silu"]
 LinearClass = Literal["float", "bitlinear", "autobitlinear"]
@@ -39,13 +41,14 @@ GGUF_FAMILIES = {
     "bitnet-25": Family("relu2", True, False, True),
     "bitnet-b1.58": Family("relu2", True, False, True),
     "llama": Family("silu", False, False, None),
-    "qwen3": Family("silu", False, True, False),
+    "qwen3": Family("silu", False, True, None),
 }
 HF_FAMILIES = {
     "BitNetForCausalLM": Family(None, True, False, True),
     "BitnetForCausalLM": Family(None, True, False, True),  # 1bitLLM's, with another n
     "LlamaForCausalLM": Family("silu", False, False, None),
-    "Qwen3ForCausalLM": Family("silu", False, True, False),
+    "Qwen3ForCausalLM": Family("silu", False, True, None),
+    "Qwen3Model": Family("silu", False, True, None),  # saved without its head: embedding models
 }
 NEUTRAL: dict[str, tuple[Any, ...]] = {
     **dict.fromkeys(("attention.scale", "embedding_scale", "residual_scale", "logit_scale"), (None, 0, 1)),
@@ -58,7 +61,11 @@ NEUTRAL: dict[str, tuple[Any, ...]] = {
 }
 """GGUF's keys that change the computation, and the values with which they don't."""
 ROPE_KEYS = {"rope.dimension_count", "rope.freq_base", "rope.scaling.original_context_length", "rope.scaling.finetuned"}
-PROJECTIONS = ("attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down")
+ACTIVATION_QUANT = "bitnet_tui.activation_quant"
+"""Our own key of GGUF: false in a ternary file of a model trained without int8 activations, which no other key says."""
+ROPE_FREQS = "rope_freqs.weight"
+LARGEST_HEAD = 1 << 16
+"""Of models whose rotary factors are computed, one a pair of dimensions, before any tensor is compared with it."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +93,35 @@ class Config:
     """Norms of each query and key head before they are rotated, Qwen3's mark."""
     activation_quant: bool
     """Trained with activations quantised to int8 a row, before every matrix but the head."""
+    input_norm_eps: float | None = None
+    """Epsilon of the norms of each matrix's own input, which some BitLinear have; None where there are none."""
+    rope_factors: tuple[float, ...] = ()
+    """What each rotary frequency is divided by, Llama 3.1's mark; empty where all are left as they are."""
+
+    def block_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Return the weights of a block in the order of the graph: canonical part → shape, matrices `(out, in)`."""
+        q, kv = self.heads * self.head_dim, self.kv_heads * self.head_dim
+        shapes: dict[str, tuple[int, ...]] = {
+            "attn_norm": (self.embed,),
+            "attn_q": (q, self.embed),
+            "attn_q_norm": (self.head_dim,),
+            "attn_k": (kv, self.embed),
+            "attn_k_norm": (self.head_dim,),
+            "attn_v": (kv, self.embed),
+            "attn_sub_norm": (q,),
+            "attn_output": (self.embed, q),
+            "ffn_norm": (self.embed,),
+            "ffn_gate": (self.ffn, self.embed),
+            "ffn_up": (self.ffn, self.embed),
+            "ffn_sub_norm": (self.ffn,),
+            "ffn_down": (self.embed, self.ffn),
+        }
+        absent = () if self.sub_norms else ("attn_sub_norm", "ffn_sub_norm")
+        absent += () if self.qk_norm else ("attn_q_norm", "attn_k_norm")
+        kept = {part: shape for part, shape in shapes.items() if part not in absent}
+        if self.input_norm_eps is not None:
+            kept |= {f"{part}{NORM_IN}": shapes[part][1:] for part in PROJECTIONS}
+        return kept
 
     @property
     def linear_class(self) -> LinearClass:
@@ -103,8 +139,14 @@ class Config:
             UnsupportedError: the architecture, or a setting that changes the computation, is not computed here.
         """
         read = _from_gguf if checkpoint.format == "gguf" else _from_hf
-        config = read(_Keys(checkpoint.path, checkpoint.metadata), checkpoint)
+        config = read(Keys(checkpoint.path, checkpoint.metadata), checkpoint)
         config._check(checkpoint.path)
+        if config.layers > len(checkpoint.tensors):
+            # A declared number is compared with what is there before anything counts up to it.
+            raise FormatError(
+                f"{checkpoint.path}: the metadata declares {config.layers} layers, the file holds "
+                f"{len(checkpoint.tensors)} tensors. The metadata is damaged; convert the model again."
+            )
         return config
 
     def _check(self, path: Path) -> None:
@@ -113,18 +155,25 @@ class Config:
                 f"{path}: {self.heads} attention heads are not a multiple of {self.kv_heads} key/value heads. "
                 f"The metadata is damaged; convert the model again."
             )
+        if not self.head_dim:
+            raise FormatError(
+                f"{path}: {self.heads} attention heads share an embedding of {self.embed}, which leaves none a "
+                f"dimension. The metadata is damaged; convert the model again."
+            )
         if self.head_dim % 2:
             raise UnsupportedError(
                 f"{path}: head_dim is {self.head_dim}; rotary embedding needs an even number of dimensions."
             )
 
 
-def _from_gguf(keys: "_Keys", checkpoint: Checkpoint) -> Config:
+def _from_gguf(keys: Keys, checkpoint: Checkpoint) -> Config:
     architecture = keys.text("general.architecture")
     if architecture not in GGUF_FAMILIES:
         raise _unsupported(checkpoint.path, architecture, GGUF_FAMILIES)
     family, prefix = GGUF_FAMILIES[architecture], f"{architecture}."
     embed, heads = keys.count(prefix + "embedding_length"), keys.count(prefix + "attention.head_count")
+    rms_eps = keys.real(prefix + "attention.layer_norm_rms_epsilon")
+    input_norms = architecture == "qwen3" and _has_input_norms(checkpoint)
     head_dim = keys.count(prefix + "attention.key_length", embed // heads)
     keys.require(prefix + "rope.dimension_count", (None, head_dim))
     keys.require(prefix + "attention.value_length", (None, head_dim))
@@ -134,7 +183,7 @@ def _from_gguf(keys: "_Keys", checkpoint: Checkpoint) -> Config:
         if key.startswith(f"{prefix}rope.") and key.removeprefix(prefix) not in ROPE_KEYS | NEUTRAL.keys():
             keys.require(key, (None,))
     return Config(
-        vocab=_embedding_rows(checkpoint, "token_embd.weight"),
+        vocab=_embedding_rows(checkpoint),
         embed=embed,
         layers=keys.count(prefix + "block_count"),
         heads=heads,
@@ -143,12 +192,50 @@ def _from_gguf(keys: "_Keys", checkpoint: Checkpoint) -> Config:
         ffn=keys.count(prefix + "feed_forward_length"),
         max_positions=keys.count(prefix + "context_length"),
         rope_theta=keys.real(prefix + "rope.freq_base"),
-        rms_eps=keys.real(prefix + "attention.layer_norm_rms_epsilon"),
+        rms_eps=rms_eps,
         activation=_known(family.activation),
         sub_norms=family.sub_norms,
         qk_norm=family.qk_norm,
-        activation_quant=_ternary_types(checkpoint) if family.activation_quant is None else family.activation_quant,
+        activation_quant=_gguf_activation_quant(keys, family, checkpoint, input_norms=input_norms),
+        input_norm_eps=rms_eps if input_norms else None,
+        rope_factors=_gguf_rope_factors(checkpoint, head_dim) if architecture == "llama" else (),
     )
+
+
+def states_activation_quant(checkpoint: Checkpoint) -> bool:
+    """Return whether the file or its architecture says if activations are quantised.
+
+    Where neither does, as in GGUF's `llama`, matrices stored as trits are taken for a hint of it.
+    """
+    if checkpoint.format != "gguf" or ACTIVATION_QUANT in checkpoint.metadata:
+        return True
+    family = GGUF_FAMILIES[checkpoint.metadata["general.architecture"]]
+    return family.activation_quant is not None or _has_input_norms(checkpoint)
+
+
+def _gguf_activation_quant(keys: Keys, family: Family, checkpoint: Checkpoint, *, input_norms: bool) -> bool:
+    if family.activation_quant is not None:
+        return family.activation_quant
+    keys.require(ACTIVATION_QUANT, (None, True, False))
+    if (stated := keys.values.get(ACTIVATION_QUANT)) is not None:
+        return bool(stated)
+    return input_norms or _ternary_types(checkpoint)
+
+
+def _gguf_rope_factors(checkpoint: Checkpoint, head_dim: int) -> tuple[float, ...]:
+    if ROPE_FREQS not in checkpoint.tensors:
+        return ()
+    factors = checkpoint.read_dense(ROPE_FREQS)
+    if factors.shape != (head_dim // 2,) or not np.all((factors > 0) & np.isfinite(factors)):
+        raise FormatError(
+            f"{checkpoint.path}: tensor '{ROPE_FREQS}' must hold {head_dim // 2} positive numbers, half of head_dim; "
+            f"it has shape {list(factors.shape)}. Convert the model again."
+        )
+    return () if np.all(factors == 1) else tuple(factors.tolist())
+
+
+def _has_input_norms(checkpoint: Checkpoint) -> bool:
+    return tensor_name(checkpoint, f"attn_q{NORM_IN}", 0) in checkpoint.tensors
 
 
 def _known(activation: Activation | None) -> Activation:
@@ -162,7 +249,7 @@ def _ternary_types(checkpoint: Checkpoint) -> bool:
     return any(name in checkpoint.tensors and checkpoint.is_ternary(name) for name in names)
 
 
-def _from_hf(keys: "_Keys", checkpoint: Checkpoint) -> Config:
+def _from_hf(keys: Keys, checkpoint: Checkpoint) -> Config:
     names = keys.values.get("architectures")
     architecture = names[0] if isinstance(names, list) and names else None
     if not isinstance(architecture, str) or architecture not in HF_FAMILIES:
@@ -177,34 +264,39 @@ def _from_hf(keys: "_Keys", checkpoint: Checkpoint) -> Config:
         keys.require(key, (None, False))
     if "use_sliding_window" not in keys.values:
         keys.require("sliding_window", (None,))
-    keys.require("rope_scaling", (None,))
     keys.require("partial_rotary_factor", (None, 1.0))
     keys.require("weight_bits", (None, 1))
     keys.require("input_bits", (None, 8))
     quantised = _quantization(keys)
+    rms_eps = keys.real("rms_norm_eps")
+    input_norm_eps = _input_norm_eps(keys, checkpoint, rms_eps)
     embed, heads = keys.count("hidden_size"), keys.count("num_attention_heads")
+    head_dim = keys.count("head_dim", embed // heads)
+    rope_theta, rope_factors = _rope(keys, head_dim)
     return Config(
-        vocab=_embedding_rows(checkpoint, "model.embed_tokens.weight"),
+        vocab=_embedding_rows(checkpoint),
         embed=embed,
         layers=keys.count("num_hidden_layers"),
         heads=heads,
         kv_heads=keys.count("num_key_value_heads", heads),
-        head_dim=keys.count("head_dim", embed // heads),
+        head_dim=head_dim,
         ffn=keys.count("intermediate_size"),
         max_positions=keys.count("max_position_embeddings"),
-        rope_theta=_rope_theta(keys),
-        rms_eps=keys.real("rms_norm_eps"),
+        rope_theta=rope_theta,
+        rms_eps=rms_eps,
         activation="relu2" if activation == "relu2" else "silu",
         sub_norms=family.sub_norms,
         qk_norm=family.qk_norm,
-        activation_quant=quantised if family.activation_quant is None else family.activation_quant,
+        activation_quant=family.activation_quant or quantised or input_norm_eps is not None,
+        input_norm_eps=input_norm_eps,
+        rope_factors=rope_factors,
     )
 
 
-def _quantization(keys: "_Keys") -> bool:
+def _quantization(keys: Keys) -> bool:
     """Whether quantization_config is BitNet's; one that asks for another computation is refused."""
     nested = keys.nested("quantization_config")
-    nested.require("use_rms_norm", (None, False))
+    nested.require("use_rms_norm", (None, False, True))
     nested.require("quant_method", (None, "bitnet"))
     excluded = nested.values.get("modules_to_not_convert") or []
     if excluded != ["lm_head"] and excluded != []:
@@ -215,23 +307,56 @@ def _quantization(keys: "_Keys") -> bool:
     return nested.values.get("quant_method") == "bitnet"
 
 
-def _rope_theta(keys: "_Keys") -> float:
-    """rope_theta of a config.json: a top-level key, or in `rope_parameters` since transformers 5."""
-    if keys.values.get("rope_parameters") is None:
-        return keys.real("rope_theta")
-    nested = keys.nested("rope_parameters")
+def _input_norm_eps(keys: Keys, checkpoint: Checkpoint, rms_eps: float) -> float | None:
+    nested = keys.nested("quantization_config")
+    if nested.values.get("use_rms_norm"):
+        # What transformers' BitNetQuantConfig takes where the file says nothing.
+        return nested.real("rms_norm_eps", 1e-6)
+    # Microsoft's embedding models say it by their tensors alone; their converter applies the model's own epsilon.
+    name = tensor_name(checkpoint, f"attn_q{NORM_IN}", 0)
+    return rms_eps if name in checkpoint.tensors and name.endswith("q_proj.norm.weight") else None
+
+
+def _rope(keys: Keys, head_dim: int) -> tuple[float, tuple[float, ...]]:
+    """Return theta and what frequencies are divided by, of `rope_parameters` (transformers 5) or `rope_scaling`."""
+    old = keys.values.get("rope_parameters") is None
+    name = "rope_scaling" if old else "rope_parameters"
+    if not old:
+        keys.require("rope_scaling", (None,))
+    nested = keys.nested(name)
     for key in ("rope_type", "type"):
-        nested.require(key, (None, "default"))
-    for key in ("factor", "partial_rotary_factor"):
-        nested.require(key, (None, 1))
-    return nested.real("rope_theta")
+        nested.require(key, (None, "default", "llama3"))
+    nested.require("partial_rotary_factor", (None, 1))
+    scaled = "llama3" in (nested.values.get("rope_type"), nested.values.get("type"))
+    if not scaled:
+        nested.require("factor", (None, 1))
+    theta = (keys if old else nested).real("rope_theta")
+    if not scaled:
+        return theta, ()
+    low, high = nested.real("low_freq_factor"), nested.real("high_freq_factor")
+    if low >= high:
+        raise FormatError(
+            f"{keys.path}: metadata '{name}.low_freq_factor' is {low:g}; a number below high_freq_factor, "
+            f"{high:g}, is allowed."
+        )
+    if head_dim > LARGEST_HEAD:
+        raise FormatError(
+            f"{keys.path}: a head of {head_dim} dimensions is asked for; up to {LARGEST_HEAD} are allowed. The "
+            f"metadata is damaged; convert the model again."
+        )
+    positions = nested.count("original_max_position_embeddings")
+    return theta, Llama3Scaling(nested.real("factor"), low, high, positions).factors(head_dim, theta)
 
 
-def _embedding_rows(checkpoint: Checkpoint, name: str) -> int:
+def _embedding_rows(checkpoint: Checkpoint) -> int:
     # The tensor decides the vocabulary: several files declare a size that leaves out added tokens.
+    name = tensor_name(checkpoint, "token_embd")
     if name not in checkpoint.tensors:
         raise FormatError(f"{checkpoint.path}: there is no tensor '{name}'; every model needs its token embedding.")
-    return checkpoint.tensors[name].shape[0]
+    shape = checkpoint.tensors[name].shape
+    if len(shape) != 2 or not shape[0]:
+        raise FormatError(f"{checkpoint.path}: tensor '{name}' has shape {list(shape)}; a row a token was expected.")
+    return shape[0]
 
 
 def _unsupported(path: Path, architecture: object, known: Any) -> UnsupportedError:
@@ -239,52 +364,3 @@ def _unsupported(path: Path, architecture: object, known: Any) -> UnsupportedErr
         f"{path}: architecture {architecture!r} is not run by this engine, which runs {', '.join(known)}. "
         f"`bitnet-tui info` shows what the file holds."
     )
-
-
-@dataclass(frozen=True)
-class _Keys:
-    """Metadata with the questions a config asks of it; every refusal names the file and the key."""
-
-    path: Path
-    values: Mapping[str, Any]
-    prefix: str = ""
-
-    def _get(self, key: str) -> Any:
-        if (value := self.values.get(key)) is None:
-            raise FormatError(f"{self.path}: the metadata has no '{key}', which the model cannot be run without.")
-        return value
-
-    def nested(self, key: str) -> "_Keys":
-        """Return the keys inside `key`; none where it is absent or null."""
-        values = self.values.get(key)
-        if values is not None and not isinstance(values, Mapping):
-            raise FormatError(f"{self.path}: metadata '{key}' is {values!r}; an object was expected.")
-        return _Keys(self.path, values or {}, f"{key}.")
-
-    def text(self, key: str) -> str:
-        value = self._get(key)
-        if not isinstance(value, str):
-            raise FormatError(f"{self.path}: metadata '{key}' is {value!r}; text was expected.")
-        return value
-
-    def count(self, key: str, absent: int | None = None) -> int:
-        if absent is not None and self.values.get(key) is None:
-            return absent
-        value = self._get(key)
-        if isinstance(value, bool) or not isinstance(value, int) or not 0 < value < 2**31:
-            raise FormatError(f"{self.path}: metadata '{key}' is {value!r}; a whole number from 1 to 2^31 is allowed.")
-        return value
-
-    def real(self, key: str) -> float:
-        value = self._get(key)
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < np.float32(value) < 1e30:
-            raise FormatError(f"{self.path}: metadata '{key}' is {value!r}; a positive number was expected.")
-        return float(np.float32(value))
-
-    def require(self, key: str, allowed: tuple[Any, ...]) -> None:
-        value = self.values.get(key)
-        if value not in allowed:
-            raise UnsupportedError(
-                f"{self.path}: metadata '{self.prefix}{key}' is {value!r} and changes the computation; "
-                f"this engine computes {' or '.join(repr(a) for a in allowed if a is not None) or 'models without it'}."
-            )

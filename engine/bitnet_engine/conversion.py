@@ -3,9 +3,9 @@
     convert("samples/nano/packed", "model-i2_s.gguf", QuantType.I2_S)
     convert("model-i2_s.gguf", "folder", QuantType.HF_PACKED)
 
-From a Hugging Face folder (packed, or a float master that is ternarised as on loading) or a GGUF, to a GGUF in I2_S,
-TQ1_0 or TQ2_0 or to a packed folder; refuses what would lose. One tensor is in memory at a time. What was written is
-read back and compared before it gets its name.
+From a Hugging Face folder (packed, ternary floats, or a float master that is ternarised as on loading) or a GGUF, to a
+GGUF in I2_S, TQ1_0 or TQ2_0 or to a packed folder, of every graph that is run here; refuses what would lose. One tensor
+is in memory at a time. What was written is read back and compared before it gets its name.
 """
 
 import os
@@ -19,7 +19,7 @@ from typing import Any
 import orjson
 
 from bitnet_engine import conversion_folder, conversion_gguf
-from bitnet_engine.conversion_source import Loss, Source, is_projection
+from bitnet_engine.conversion_source import Loss, Source
 from bitnet_engine.diffing import ModelDiff, TensorDiff, diff_steps
 from bitnet_engine.errors import BitnetError, StorageError, UnsupportedError
 from bitnet_engine.files import write_atomic
@@ -27,6 +27,7 @@ from bitnet_engine.formats import Checkpoint, I2SLayout, QuantType, Reading, ope
 from bitnet_engine.formats.gguf_writer import writing_gguf
 from bitnet_engine.formats.hf import CONFIG, SINGLE
 from bitnet_engine.formats.safetensors_writer import writing_safetensors
+from bitnet_engine.naming import is_projection
 from bitnet_engine.tokenizer_writing import check_carried, write_files
 
 TARGETS = (*conversion_gguf.PACKERS, QuantType.HF_PACKED)
@@ -64,6 +65,7 @@ def convert(
     quant_type: QuantType,
     *,
     allow_lossy: bool = False,
+    force: bool = False,
     i2s_layout: I2SLayout | None = None,
     kernel_config: Path | None = None,
     progress: Callable[[str, str, int, int], object] | None = None,
@@ -71,7 +73,8 @@ def convert(
     """Write the model at `source` to `target`, its matrices as `quant_type`: HF_PACKED is a folder, others a GGUF.
 
     With `allow_lossy` scales and embeddings that the target rounds are rounded, and listed in the result; trits are
-    never changed. `i2s_layout` and `kernel_config` say how the source is read, as in `open_checkpoint`. `progress` gets
+    never changed. A file at `target` is replaced with `force` only; a link, the source itself or what is no regular
+    file never is. `i2s_layout` and `kernel_config` say how the source is read, as in `open_checkpoint`. `progress` gets
     what a `Step` holds.
 
     Raises:
@@ -80,7 +83,13 @@ def convert(
         UnsupportedError: the model or the type is not converted here, or something would be lost.
     """
     steps = convert_steps(
-        source, target, quant_type, allow_lossy=allow_lossy, i2s_layout=i2s_layout, kernel_config=kernel_config
+        source,
+        target,
+        quant_type,
+        allow_lossy=allow_lossy,
+        force=force,
+        i2s_layout=i2s_layout,
+        kernel_config=kernel_config,
     )
     for step in steps:
         if isinstance(step, Conversion):
@@ -96,6 +105,7 @@ def convert_steps(
     quant_type: QuantType,
     *,
     allow_lossy: bool = False,
+    force: bool = False,
     i2s_layout: I2SLayout | None = None,
     kernel_config: Path | None = None,
 ) -> Iterator[Step | Conversion]:
@@ -104,8 +114,9 @@ def convert_steps(
     if quant_type not in TARGETS:
         raise UnsupportedError(f"{target}: {quant_type} is not written here; {', '.join(TARGETS)} are.")
     target = target if target.name else target.resolve()
-    _check_target(target, quant_type)
+    _check_target(target, quant_type, force=force)
     with open_checkpoint(source, i2s_layout=i2s_layout, kernel_config=kernel_config) as checkpoint:
+        _check_apart(checkpoint, target)
         model = Source(checkpoint, allow_lossy=allow_lossy)
         model.check_rows(quant_type)
         write = _write_folder if quant_type is QuantType.HF_PACKED else _write_gguf
@@ -116,6 +127,7 @@ def convert_steps(
             yield from write(model, unproved, quant_type)
             yield from _verify(model, unproved)
             size = _model_file(unproved).stat().st_size
+            _check_target(target, quant_type, force=force)  # again: somebody may have put a file there meanwhile
             os.replace(unproved, target)
         except ValueError as error:
             raise UnsupportedError(f"{checkpoint.path}: {quant_type} cannot hold this model: {error}") from error
@@ -134,13 +146,30 @@ def _private_folder(target: Path) -> Path:
         raise StorageError(f"{target}: cannot be written: {error.strerror}") from error
 
 
-def _check_target(target: Path, quant_type: QuantType) -> None:
+def _check_target(target: Path, quant_type: QuantType, *, force: bool) -> None:
+    """Refuse a target that would be lost.
+
+    Raises:
+        StorageError: it is a link, a folder with something in it, no regular file, or a file and `force` is not given.
+    """
+    if target.is_symlink():
+        # Replaced, it would no longer be one; written through, the blob of a download cache would not fit its hash.
+        raise StorageError(f"{target}: is a symbolic link; links are not written through: name the file itself.")
     if quant_type is QuantType.HF_PACKED:
         # A folder is not replaced: nobody can tell whether all that is in it may go.
         if target.exists() and (not target.is_dir() or any(target.iterdir())):
             raise StorageError(f"{target}: is there already and not an empty folder; name a new one.")
     elif target.is_dir():
         raise StorageError(f"{target}: is a folder; {quant_type} is written as one GGUF file: name that.")
+    elif target.exists() and not target.is_file():
+        raise StorageError(f"{target}: is there already and no regular file; name a new one.")
+    elif target.exists() and not force:
+        raise StorageError(f"{target}: is there already; name a new file, or replace this one with --force.")
+
+
+def _check_apart(checkpoint: Checkpoint, target: Path) -> None:
+    if target.exists() and any(file.samefile(target) for file in checkpoint.files):
+        raise StorageError(f"{target}: is the source itself; name a new file.")
 
 
 def _write_gguf(model: Source, path: Path, quant_type: QuantType) -> Iterator[Step]:
@@ -152,11 +181,11 @@ def _write_gguf(model: Source, path: Path, quant_type: QuantType) -> Iterator[St
 
 def _write_folder(model: Source, folder: Path, quant_type: QuantType) -> Iterator[Step]:  # noqa: ARG001
     folder.mkdir()
-    kind = model.narrowest()
-    config = conversion_folder.config_json(model, kind)
+    chosen = conversion_folder.storage(model)
+    config = conversion_folder.config_json(model, chosen)
     write_atomic(folder / CONFIG, orjson.dumps(config, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
     write_files(model.checkpoint, folder)
-    tensors = conversion_folder.tensors(model, kind)
+    tensors = conversion_folder.tensors(model, chosen)
     for index, tensor in enumerate(writing_safetensors(folder / SINGLE, tensors), 1):
         yield "write", tensor.name, index, len(tensors)
 
@@ -188,8 +217,9 @@ def _is_known(model: Source, tensor: TensorDiff) -> bool:
     if (loss := model.losses.get(tensor.name)) is None:
         return False
     if is_projection(tensor.name):
-        scales = tensor.reference_scale, tensor.candidate_scale
-        return tensor.different == 0 and None not in scales and abs(scales[0] - scales[1]) == loss.max_abs  # pyright: ignore[reportOperatorIssue, reportOptionalOperand]
+        first, second = tensor.reference_scale, tensor.candidate_scale
+        apart = tensor.max_abs if first is None or second is None else abs(first - second)
+        return tensor.different == 0 and apart == loss.max_abs
     return tensor.max_abs == loss.max_abs
 
 

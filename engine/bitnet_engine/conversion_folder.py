@@ -1,43 +1,123 @@
-"""A model as a Hugging Face folder: packed trits with multiply scales, config.json, and the tokenizer's files.
+"""A model as a Hugging Face folder: packed trits with one scale each, config.json, and the tokenizer's files.
 
-    config = config_json(source, QuantType.BF16)
-    for tensor in writing_safetensors(folder / "model.safetensors", tensors(source, QuantType.BF16)):
+    chosen = storage(source)
+    config = config_json(source, chosen)
+    for tensor in writing_safetensors(folder / "model.safetensors", tensors(source, chosen)):
         ...
 
-All floats have the one type that config.json names, because transformers casts every tensor to it. Layout:
-docs/formats.md §1.1-1.3.
+All floats have the one type that config.json names, because transformers casts every tensor to it; names and settings
+are those of transformers' own classes, whatever the source calls them. Layout: docs/formats.md §1.1-1.3.
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from bitnet_engine.conversion_source import Source, is_projection
+from bitnet_engine.config import Config
+from bitnet_engine.conversion_source import Source
+from bitnet_engine.errors import UnsupportedError
 from bitnet_engine.formats import OutTensor, QuantType
-from bitnet_engine.formats.floats import encode
-from bitnet_engine.formats.hf import scale_name
+from bitnet_engine.formats.floats import WIDTHS, encode, rounded
+from bitnet_engine.formats.hf import ScaleMeaning, scale_name
 from bitnet_engine.formats.ternary import pack_hf
-from bitnet_engine.naming import HF_NAMES
+from bitnet_engine.naming import hf_name, is_projection
+from bitnet_engine.rope_scaling import scaling_of
 from bitnet_engine.tokenizer import load_tokenizer
 
 TORCH_NAMES = {QuantType.BF16: "bfloat16", QuantType.F16: "float16", QuantType.F32: "float32"}
-QUANTIZATION = {"quant_method": "bitnet", "linear_class": "autobitlinear", "quantization_mode": "offline"}
+LINEAR_CLASSES: dict[ScaleMeaning, dict[str, str]] = {
+    "multiply": {"linear_class": "autobitlinear", "quantization_mode": "offline"},
+    "divide": {"linear_class": "bitlinear", "quantization_mode": "offline"},
+}
 
 
-def config_json(source: Source, kind: QuantType) -> dict[str, Any]:
-    """Return config.json: the source's own with its storage changed, or one made from GGUF's metadata."""
+@dataclass(frozen=True, slots=True)
+class Storage:
+    """How a folder holds what is not trits."""
+
+    kind: QuantType
+    """Of every float, scales included."""
+    meaning: ScaleMeaning
+    """What a `weight_scale` does to the trits."""
+
+
+def storage(source: Source) -> Storage:
+    """Return the narrowest storage that is exact, and of those the one that the model's family is published in.
+
+    Raises:
+        UnsupportedError: a matrix has several scales or none, or the model was not trained with int8 activations.
+    """
+    if not source.config.activation_quant:
+        raise UnsupportedError(
+            f"{source.checkpoint.path}: this model was trained without int8 activations, and a packed folder is run "
+            f"with them. TQ1_0 and TQ2_0 hold it."
+        )
+    other: dict[ScaleMeaning, ScaleMeaning] = {"multiply": "divide", "divide": "multiply"}
+    usual: ScaleMeaning = "multiply" if source.config.linear_class == "autobitlinear" else "divide"
+    # Every scale multiplies exactly in float32, so one is left in the end.
+    left = [Storage(kind, meaning) for kind in WIDTHS for meaning in (usual, other[usual])]
+    for name in source.names:
+        if is_projection(name):
+            scale = source.one_scale(name, source.trits(name), QuantType.HF_PACKED)
+            left = [chosen for chosen in left if _is_exact(scale, chosen)]
+        else:
+            for values in source.floats(name):
+                kinds = [kind for kind in WIDTHS if np.array_equal(rounded(values, kind), values)]
+                left = [chosen for chosen in left if chosen.kind in kinds]
+    return left[0]
+
+
+def _stored(scale: float, chosen: Storage) -> np.ndarray:
+    """Return `weight_scale`, float32 `[1]`, as a reader will see it."""
+    value = np.array([scale], np.float32)
+    with np.errstate(divide="ignore"):
+        return rounded(value if chosen.meaning == "multiply" else np.float32(1) / value, chosen.kind)
+
+
+def _is_exact(scale: float, chosen: Storage) -> bool:
+    stored = _stored(scale, chosen)
+    if chosen.meaning == "multiply":
+        return bool(stored[0] == scale)
+    # A matrix of zeros may have the scale 0, whose inverse is no number to write.
+    return bool(np.isfinite(stored[0]) and stored[0] and np.float32(1) / stored[0] == scale)
+
+
+def config_json(source: Source, chosen: Storage) -> dict[str, Any]:
+    """Return config.json: the source's own with its storage changed, or one made from GGUF's metadata.
+
+    Raises:
+        UnsupportedError: GGUF's factors of the rotary frequencies are those of no published model.
+    """
+    quantization = {"quant_method": "bitnet", **LINEAR_CLASSES[chosen.meaning]}
+    if source.config.input_norm_eps is not None:
+        quantization |= {"use_rms_norm": True, "rms_norm_eps": _shortest(source.config.input_norm_eps)}
+    kind = TORCH_NAMES[chosen.kind]
     if source.checkpoint.format == "safetensors":
         config = dict(source.checkpoint.metadata)
-        quantization = config.get("quantization_config") or {}
+        kept = config.get("quantization_config") or {}
         # Since version 5 transformers says dtype; a file that has either keeps its word.
         spelling = "dtype" if "dtype" in config else "torch_dtype"
-        return config | {spelling: TORCH_NAMES[kind], "quantization_config": {**quantization, **QUANTIZATION}}
+        changed = {spelling: kind, "quantization_config": {**kept, **quantization}}
+        return config | _classes(source.config) | changed
+    return _from_gguf(source) | {"torch_dtype": kind, "quantization_config": quantization}
+
+
+def _classes(config: Config) -> dict[str, Any]:
+    """The classes of transformers that run this graph; the source may be of others, such as 1bitLLM's own."""
+    if config.sub_norms:
+        return {"architectures": ["BitNetForCausalLM"], "model_type": "bitnet"}
+    if config.qk_norm:
+        return {"architectures": ["Qwen3ForCausalLM"], "model_type": "qwen3"}
+    return {"architectures": ["LlamaForCausalLM"], "model_type": "llama"}
+
+
+def _from_gguf(source: Source) -> dict[str, Any]:
     c, tokenizer = source.config, load_tokenizer(source.checkpoint)
     special = {"bos_token_id": tokenizer.bos, "eos_token_id": tokenizer.eos}
     return {
-        "architectures": ["BitNetForCausalLM"],
-        "model_type": "bitnet",
+        **_classes(c),
         "vocab_size": c.vocab,
         "hidden_size": c.embed,
         "intermediate_size": c.ffn,
@@ -49,11 +129,30 @@ def config_json(source: Source, kind: QuantType) -> dict[str, Any]:
         "max_position_embeddings": c.max_positions,
         "rms_norm_eps": _shortest(c.rms_eps),
         "rope_theta": _shortest(c.rope_theta),
+        **_rope_scaling(source),
         "tie_word_embeddings": "output.weight" not in source.names,
         **{key: value for key, value in special.items() if value is not None},
         "attention_bias": False,
-        "torch_dtype": TORCH_NAMES[kind],
-        "quantization_config": QUANTIZATION,
+    }
+
+
+def _rope_scaling(source: Source) -> dict[str, Any]:
+    c = source.config
+    if not c.rope_factors:
+        return {}
+    if (scaling := scaling_of(c.rope_factors, c.head_dim, c.rope_theta)) is None:
+        raise UnsupportedError(
+            f"{source.checkpoint.path}: the numbers of tensor 'rope_freqs.weight' are not those that a published "
+            f"rope_scaling gives, and config.json states no others. Convert from the model's original."
+        )
+    return {
+        "rope_scaling": {
+            "rope_type": "llama3",
+            "factor": scaling.factor,
+            "low_freq_factor": scaling.low_freq_factor,
+            "high_freq_factor": scaling.high_freq_factor,
+            "original_max_position_embeddings": scaling.original_positions,
+        }
     }
 
 
@@ -62,26 +161,19 @@ def _shortest(value: float) -> float:
     return float(str(np.float32(value)))
 
 
-def tensors(source: Source, kind: QuantType) -> list[OutTensor]:
-    """Return the folder's tensors, floats and scales as `kind`; their data are read when they are written."""
-    found: list[OutTensor] = []
+def tensors(source: Source, chosen: Storage) -> list[OutTensor]:
+    """Return the folder's tensors, floats and scales as `chosen`; their data are read when they are written."""
+    kind, found = chosen.kind, list[OutTensor]()
     for name in source.names:
         shape, target = source.shape(name), hf_name(name)
         if is_projection(name):
             packed = (shape[0] // 4, shape[1])
-            found.append(OutTensor(target, QuantType.U8, packed, lambda name=name: pack_hf(source.trits(name)[0])))
-            found.append(OutTensor(scale_name(target), kind, (1,), lambda name=name: _scale(source, name, kind)))
+            found.append(OutTensor(target, QuantType.U8, packed, lambda name=name: pack_hf(source.trits(name).values)))
+            found.append(OutTensor(scale_name(target), kind, (1,), lambda name=name: _scale(source, name, chosen)))
         else:
             found.append(OutTensor(target, kind, shape, lambda name=name: source.encoded(name, kind)))
     return found
 
 
-def hf_name(name: str) -> str:
-    """Return Hugging Face's spelling of a canonical name."""
-    pieces = name.split(".")
-    prefix = f"model.layers.{pieces[1]}." if pieces[0] == "blk" else ""
-    return f"{prefix}{HF_NAMES[pieces[-2]]}.weight"
-
-
-def _scale(source: Source, name: str, kind: QuantType) -> Iterator[bytes]:
-    yield encode(np.array([source.trits(name, kind)[1]], np.float32), kind)
+def _scale(source: Source, name: str, chosen: Storage) -> Iterator[bytes]:
+    yield encode(_stored(source.one_scale(name, source.trits(name), QuantType.HF_PACKED), chosen), chosen.kind)

@@ -4,7 +4,8 @@
         ...
 
 From another GGUF all metadata and every float tensor is carried as it is stored; from a Hugging Face folder vectors
-become F32, embedding and head F16. File and type numbers: docs/formats.md §2.3.
+become F32, embedding and head F16. `llama` gets its rows of q and k in llama.cpp's order. File and type numbers:
+docs/formats.md §2.3.
 """
 
 from collections.abc import Callable, Mapping
@@ -12,16 +13,17 @@ from typing import Any
 
 import numpy as np
 
-from bitnet_engine.conversion_source import Source, is_projection
+from bitnet_engine.config import ACTIVATION_QUANT, ROPE_FREQS
+from bitnet_engine.conversion_source import Source
 from bitnet_engine.errors import UnsupportedError
-from bitnet_engine.formats import OutTensor, QuantType, Scalar
-from bitnet_engine.formats.floats import WIDTHS
-from bitnet_engine.formats.ternary import pack_i2_s, pack_tq1_0, pack_tq2_0
+from bitnet_engine.formats import OutTensor, QuantType, Scalar, Trits
+from bitnet_engine.formats.floats import WIDTHS, encode
+from bitnet_engine.formats.ternary import TQ_BLOCK, pack_i2_s, pack_tq1_0, pack_tq2_0
+from bitnet_engine.matrices import llama_order, reordered
+from bitnet_engine.naming import is_projection
 from bitnet_engine.tokenizer_writing import gguf_keys
 
-# The architecture says which activation the graph applies; no key does.
-ARCHITECTURES = {"relu2": "bitnet-b1.58", "silu": "bitnet"}
-PACKERS: dict[QuantType, Callable[[np.ndarray, float], bytes]] = {
+PACKERS: dict[QuantType, Callable[[np.ndarray, Any], bytes]] = {
     QuantType.I2_S: pack_i2_s,
     QuantType.TQ1_0: pack_tq1_0,
     QuantType.TQ2_0: pack_tq2_0,
@@ -37,10 +39,12 @@ def metadata(source: Source, quant_type: QuantType) -> dict[str, Any]:
     Raises:
         UnsupportedError: the source's tokenizer cannot be said in GGUF's keys.
     """
+    architecture = _architecture(source)
+    # Any reader takes trits of `llama` and `qwen3` for those of a model with int8 activations.
+    stated = {} if source.config.activation_quant else {ACTIVATION_QUANT: False}
     if source.checkpoint.format == "gguf":
-        return _carried(source.checkpoint.metadata) | {"general.file_type": FILE_TYPES[quant_type]}
+        return _carried(source.checkpoint.metadata) | {"general.file_type": FILE_TYPES[quant_type]} | stated
     c = source.config
-    architecture = ARCHITECTURES[c.activation]
     hyperparameters = {
         "vocab_size": c.vocab,
         "context_length": c.max_positions,
@@ -60,8 +64,34 @@ def metadata(source: Source, quant_type: QuantType) -> dict[str, Any]:
         **{f"{architecture}.{key}": value for key, value in hyperparameters.items()},
         "general.file_type": FILE_TYPES[quant_type],
         "general.quantization_version": 2,
+        **stated,
         **gguf_keys(source.checkpoint),
     }
+
+
+def _architecture(source: Source) -> str:
+    """Return GGUF's name of the graph: it says which activation and which norms, and no key does.
+
+    Raises:
+        UnsupportedError: the graph has something that no file of that name says.
+    """
+    if source.checkpoint.format == "gguf":
+        return source.checkpoint.metadata["general.architecture"]
+    c = source.config
+    name = ("bitnet-b1.58" if c.activation == "relu2" else "bitnet") if c.sub_norms else "llama"
+    name = "qwen3" if c.qk_norm else name
+    what = None
+    if c.input_norm_eps is not None and (name != "qwen3" or c.input_norm_eps != c.rms_eps):
+        what = (
+            f"norms before its matrices with an epsilon of {c.input_norm_eps:g}; GGUF has those of qwen3, with rms_eps"
+        )
+    elif c.rope_factors and name != "llama":
+        what = "rope_scaling; GGUF has its factors in llama"
+    if what:
+        raise UnsupportedError(
+            f"{source.checkpoint.path}: as GGUF this model is '{name}', and it has {what}. Convert it to a folder."
+        )
+    return name
 
 
 def _carried(known: Mapping[str, Any]) -> dict[str, Any]:
@@ -77,13 +107,18 @@ def _carried(known: Mapping[str, Any]) -> dict[str, Any]:
 
 def tensors(source: Source, quant_type: QuantType) -> list[OutTensor]:
     """Return the target's tensors; their data are read when they are written."""
-    return [_tensor(source, name, quant_type) for name in source.names]
+    architecture = _architecture(source)
+    found = [_tensor(source, name, quant_type, architecture) for name in source.names]
+    if source.config.rope_factors:
+        factors = np.array(source.config.rope_factors, np.float32)
+        found.append(OutTensor(ROPE_FREQS, QuantType.F32, factors.shape, lambda: encode(factors, QuantType.F32)))
+    return found
 
 
-def _tensor(source: Source, name: str, quant_type: QuantType) -> OutTensor:
+def _tensor(source: Source, name: str, quant_type: QuantType, architecture: str) -> OutTensor:
     shape = source.shape(name)
     if is_projection(name):
-        return OutTensor(name, quant_type, shape, lambda: _packed(source, name, quant_type))
+        return OutTensor(name, quant_type, shape, lambda: _packed(source, name, quant_type, architecture))
     if source.checkpoint.is_ternary(source.stored(name)):
         raise UnsupportedError(
             f"{source.checkpoint.path}: tensor '{source.stored(name)}' is {source.type(name)}; an embedding, head or "
@@ -98,5 +133,26 @@ def _tensor(source: Source, name: str, quant_type: QuantType) -> OutTensor:
     return OutTensor(name, kind, shape, lambda: source.encoded(name, kind))
 
 
-def _packed(source: Source, name: str, quant_type: QuantType) -> bytes:
-    return PACKERS[quant_type](*source.trits(name, SCALE_TYPES[quant_type]))
+def _packed(source: Source, name: str, quant_type: QuantType, architecture: str) -> bytes:
+    trits, part = source.trits(name, SCALE_TYPES[quant_type]), name.split(".")[-2]
+    if architecture == "llama" and part in ("attn_q", "attn_k"):
+        rows = len(trits.values)
+        trits = reordered(trits, llama_order(rows, rows // source.config.head_dim))
+    if quant_type is QuantType.I2_S or trits.scale.ndim == 0:
+        return PACKERS[quant_type](trits.values, source.one_scale(name, trits, quant_type))
+    return PACKERS[quant_type](trits.values, _by_block(source, name, trits))
+
+
+def _by_block(source: Source, name: str, trits: Trits) -> np.ndarray:
+    """Return float32 scales `[out, in / 256]` of a matrix with several.
+
+    Raises:
+        UnsupportedError: a scale ends inside a block of 256.
+    """
+    width = trits.values.shape[1] // trits.scale.shape[-1]
+    if width % TQ_BLOCK:
+        raise UnsupportedError(
+            f"{source.checkpoint.path}: tensor '{source.stored(name)}' has a scale for each {width} of a row; TQ1_0 "
+            f"and TQ2_0 hold one for each {TQ_BLOCK}, so scales would meet inside a block."
+        )
+    return np.repeat(trits.scale, width // TQ_BLOCK, axis=1)

@@ -1,9 +1,10 @@
 """The model that is converted: its tensors by the name of their part, and what was lost in writing them.
 
     source = Source(checkpoint, allow_lossy=False)
-    trits, scale = source.trits("blk.0.attn_q.weight", QuantType.F16)      # the scale as float16 will hold it
+    trits = source.trits("blk.0.attn_q.weight", QuantType.F16)      # scales as float16 will hold them
 
-Knows what BitNet b1.58 needs and refuses a model with more or less; writes nothing.
+All in Hugging Face's order of rows. Knows what the model's graph needs and refuses a file with more or less; writes
+nothing.
 """
 
 from collections.abc import Iterator
@@ -13,17 +14,16 @@ from typing import Any
 
 import numpy as np
 
-from bitnet_engine.config import Config
+from bitnet_engine.config import Config, states_activation_quant
 from bitnet_engine.diffing import weight_names
 from bitnet_engine.errors import FormatError, UnsupportedError
-from bitnet_engine.formats import Checkpoint, QuantType
+from bitnet_engine.formats import Checkpoint, QuantType, Trits
 from bitnet_engine.formats.floats import WIDTHS, encode, rounded
 from bitnet_engine.formats.ternary import ROW_MULTIPLE
-from bitnet_engine.masters import ternarise
-from bitnet_engine.naming import HF_NAMES
+from bitnet_engine.matrices import hf_order, is_factor, is_paired, read_matrix, reordered
+from bitnet_engine.naming import is_projection
 
 TOP = ("token_embd", "output_norm", "output")
-PROJECTIONS = ("attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down")
 PIECE = 1 << 21
 """Floats in memory at a time."""
 
@@ -45,7 +45,7 @@ class Loss:
 
 
 class Source:
-    """The weights of a checkpoint that holds a BitNet b1.58 model, by canonical name."""
+    """The weights of a checkpoint that holds a ternary model, by canonical name."""
 
     def __init__(self, checkpoint: Checkpoint, *, allow_lossy: bool) -> None:
         """Check that the model has all that the graph needs and nothing else.
@@ -57,8 +57,9 @@ class Source:
         self.checkpoint, self.allow_lossy = checkpoint, allow_lossy
         self.config = Config.from_checkpoint(checkpoint)
         self.losses: dict[str, Loss] = {}
-        self._stored = weight_names(checkpoint)
-        parts = [part for part in HF_NAMES if part not in TOP]
+        names = weight_names(checkpoint).items()
+        self._stored = {name: stored for name, stored in names if not is_factor(checkpoint, stored)}
+        parts = self.config.block_shapes()
         body = [f"blk.{layer}.{part}.weight" for layer in range(self.config.layers) for part in parts]
         top = [f"{part}.weight" for part in TOP if part != "output" or "output.weight" in self._stored]
         self.names = [*top, *body]
@@ -71,12 +72,12 @@ class Source:
             )
         if missing := [name for name in self.names if name not in self._stored]:
             raise UnsupportedError(
-                f"{checkpoint.path}: there is no tensor '{missing[0]}' (by its GGUF name); only BitNet b1.58 models, "
-                f"with sub norms, are converted here."
+                f"{checkpoint.path}: there is no tensor '{missing[0]}' (by its GGUF name), which the model's graph "
+                f"needs; a model without it is not converted."
             )
         if extra := sorted(self._stored.keys() - set(self.names)):
             raise UnsupportedError(
-                f"{checkpoint.path}: tensor '{self._stored[extra[0]]}' has no place in a converted BitNet b1.58 model"
+                f"{checkpoint.path}: tensor '{self._stored[extra[0]]}' has no place in the model's graph"
                 + (f" (nor have {len(extra) - 1} others)" if len(extra) > 1 else "")
                 + "; without it the model would be another."
             )
@@ -108,40 +109,64 @@ class Source:
                     f"{'a number of rows' if axis == 0 else 'rows of a length'} divisible by {multiple}."
                 )
 
-    def trits(self, name: str, scale_type: QuantType = QuantType.F32) -> tuple[np.ndarray, float]:
-        """Return trits and the scale that a target with scales of `scale_type` will hold.
+    def trits(self, name: str, scale_type: QuantType = QuantType.F32) -> Trits:
+        """Return trits and the scales that a target with scales of `scale_type` will hold.
 
         Raises:
-            UnsupportedError: several scales, a block type that only approximates trits, or a scale that
+            UnsupportedError: a matrix that is not ternary, a block type that only approximates trits, or a scale that
                 `scale_type` would round while nothing may be lost.
             FormatError: bad trits, or floats that are not finite.
         """
-        values, scale = self._trits(name)
-        kept = float(rounded(np.array([scale], np.float32), scale_type)[0])
-        if kept != scale:
+        trits = self._trits(name)
+        kept = rounded(trits.scale, scale_type).reshape(trits.scale.shape)
+        apart = np.abs(kept - trits.scale)
+        if (farthest := float(apart.max())) > 0:
+            example = np.unravel_index(apart.argmax(), apart.shape)
             self._lose(
                 name,
-                f"has the scale {scale:.9g}, which {_SPOKEN[scale_type]} makes {kept:.9g}",
-                abs(kept - scale),
-                abs(scale),
+                f"has the scale {trits.scale[example]:.9g}, which {_SPOKEN[scale_type]} makes {kept[example]:.9g}",
+                farthest,
+                float(np.abs(trits.scale).max()),
             )
-        return values, kept
+        return Trits(trits.values, kept)
 
-    def _trits(self, name: str) -> tuple[np.ndarray, float]:
+    def _trits(self, name: str) -> Trits:
         stored, kind = self._stored[name], self.type(name)
-        if self.checkpoint.is_ternary(stored):
-            trits = self.checkpoint.read_ternary(stored)
-            if (scale := trits.uniform_scale()) is None:
-                raise UnsupportedError(
-                    f"{self.checkpoint.path}: tensor '{stored}' has several scales; targets here hold one a matrix."
-                )
-            return trits.values, scale
-        if kind not in WIDTHS:
+        if not self.checkpoint.is_ternary(stored) and kind not in WIDTHS:
             raise UnsupportedError(
                 f"{self.checkpoint.path}: tensor '{stored}' is {kind}, which has rounded its trits away; convert from "
                 f"the model's float or ternary original."
             )
-        return ternarise(self._finite(stored, self.checkpoint.read_dense(stored)), kind)
+        trits = read_matrix(self.checkpoint, stored, master=self.config.activation_quant)
+        if isinstance(trits, np.ndarray):
+            raise UnsupportedError(
+                f"{self.checkpoint.path}: tensor '{stored}' is floats that are not trits times a few scales; a model "
+                f"that was not trained ternary is not made so here."
+            )
+        part, rows = name.split(".")[-2], len(trits.values)
+        paired = is_paired(self.checkpoint, part)
+        trits = reordered(trits, hf_order(rows, rows // self.config.head_dim)) if paired else trits
+        if (uniform := trits.uniform_scale()) is not None:
+            return Trits(trits.values, np.asarray(uniform, np.float32))
+        if self.config.activation_quant and states_activation_quant(self.checkpoint):
+            raise UnsupportedError(
+                f"{self.checkpoint.path}: tensor '{stored}' has several scales; models whose activations are int8 have "
+                f"one a matrix. Convert from the model's original."
+            )
+        return trits
+
+    def one_scale(self, name: str, trits: Trits, target: QuantType) -> float:
+        """Return the one scale of a matrix.
+
+        Raises:
+            UnsupportedError: it has several, and `target` holds one a matrix.
+        """
+        if (scale := trits.uniform_scale()) is None:
+            raise UnsupportedError(
+                f"{self.checkpoint.path}: tensor '{self._stored[name]}' has several scales; {target} holds one a "
+                f"matrix. TQ1_0 and TQ2_0 hold one for each 256 of a row."
+            )
+        return scale
 
     def floats(self, name: str) -> Iterator[np.ndarray]:
         """Yield the float tensor `name` in pieces of whole rows, float32."""
@@ -173,18 +198,6 @@ class Source:
         if farthest:
             self._lose(name, f"is not exact in {_SPOKEN[kind]}", farthest, largest)
 
-    def narrowest(self) -> QuantType:
-        """Return the narrowest float type that holds every float tensor and every scale exactly."""
-        left = list(WIDTHS)
-        for name in self.names:
-            pieces = self._scale(name) if is_projection(name) else self.floats(name)
-            for values in pieces:
-                left = [kind for kind in left if np.array_equal(rounded(values, kind), values)]
-        return left[0]
-
-    def _scale(self, name: str) -> Iterator[np.ndarray]:
-        yield np.array([self._trits(name)[1]], np.float32)
-
     def _finite(self, stored: str, values: np.ndarray) -> np.ndarray:
         if not np.isfinite(values).all():
             raise FormatError(
@@ -203,8 +216,3 @@ class Source:
 
 
 _SPOKEN = {QuantType.BF16: "bfloat16", QuantType.F16: "float16", QuantType.F32: "float32"}
-
-
-def is_projection(name: str) -> bool:
-    """Return whether the weight `name` is one of the ternary matrices of a block."""
-    return name.split(".")[-2] in PROJECTIONS

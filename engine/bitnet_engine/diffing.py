@@ -13,10 +13,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from bitnet_engine.config import Config
+from bitnet_engine.config import ROPE_FREQS, Config
 from bitnet_engine.errors import FormatError, UnsupportedError
 from bitnet_engine.formats import Checkpoint, I2SLayout, MetadataArray, QuantType, Reading
 from bitnet_engine.formats.hf import scale_name
+from bitnet_engine.matrices import is_factor, is_paired
 from bitnet_engine.naming import HF_NAMES, canonical
 from bitnet_engine.pairs import open_pair
 from bitnet_engine.tensor_diff import Side, TensorDiff, compare
@@ -147,17 +148,18 @@ def diff_steps(first: Checkpoint, second: Checkpoint) -> Iterator[tuple[str, int
 
 
 def weight_names(checkpoint: Checkpoint) -> dict[str, str]:
-    """Return the checkpoint's own names by canonical name, scales of packed matrices left out."""
-    scales = {scale_name(t.name) for t in checkpoint.tensors.values() if t.type is QuantType.HF_PACKED}
-    return {canonical(name): name for name in checkpoint.tensors if name not in scales}
+    """Return the checkpoint's own names by canonical name, without scales of packed matrices and rotary factors."""
+    parts = {scale_name(t.name) for t in checkpoint.tensors.values() if t.type is QuantType.HF_PACKED}
+    if checkpoint.metadata.get("general.architecture") == "llama":
+        parts.add(ROPE_FREQS)  # a folder states these numbers in its config.json: they are compared as a setting
+    return {canonical(name): name for name in checkpoint.tensors if name not in parts}
 
 
 def side(checkpoint: Checkpoint, name: str, stored: str) -> Side:
     """Return one side of a comparison: tensor `stored` of `checkpoint`, which is `name` by its canonical name."""
     part = name.split(".")[-2] if name.count(".") else name
     heads = _heads(checkpoint, "head_count_kv" if part == "attn_k" else "head_count") if part in _ROTATED else None
-    interleaved = checkpoint.metadata.get("general.architecture") == "llama" and part in _ROTATED
-    return Side(checkpoint, stored, heads, interleaved)
+    return Side(checkpoint, stored, heads, is_paired(checkpoint, part))
 
 
 _ROTATED = ("attn_q", "attn_k")
@@ -180,6 +182,7 @@ def _pairs(first: Checkpoint, second: Checkpoint) -> tuple[list[tuple[str, str, 
     mine, theirs = weight_names(first), weight_names(second)
     _tie(first, mine, theirs)
     _tie(second, theirs, mine)
+    _fold(first, second, mine, theirs)
     names = sorted(mine.keys() & theirs.keys(), key=_graph_order)
     only = (
         sorted(mine.keys() - theirs.keys(), key=_graph_order),
@@ -193,6 +196,17 @@ def _tie(checkpoint: Checkpoint, names: dict[str, str], others: dict[str, str]) 
     tied = checkpoint.format == "gguf" or checkpoint.metadata.get("tie_word_embeddings") is True
     if HEAD in others and HEAD not in names and EMBEDDING in names and tied:
         names[HEAD] = names[EMBEDDING]
+
+
+def _fold(first: Checkpoint, second: Checkpoint, mine: dict[str, str], theirs: dict[str, str]) -> None:
+    """Leave out the factor of a matrix that is compared as trits: there it is part of their scale."""
+    factors = [(name, first) for name in mine] + [(name, second) for name in theirs]
+    for name in [name for name, checkpoint in factors if is_factor(checkpoint, name)]:
+        matrix = f"{name.removesuffix('.scale')}.weight"
+        sides = (first, mine), (second, theirs)
+        if any(matrix in names and checkpoint.is_ternary(names[matrix]) for checkpoint, names in sides):
+            mine.pop(name, None)
+            theirs.pop(name, None)
 
 
 def _graph_order(name: str) -> tuple[int, int, str]:
@@ -210,6 +224,8 @@ def _settings(checkpoint: Checkpoint) -> dict[str, Any]:
     except (UnsupportedError, FormatError):
         own = ("tokenizer.", "general.file_type", "general.quantization_version", "general.alignment")
         kept = {key: value for key, value in checkpoint.metadata.items() if not key.startswith(own)}
+        if ROPE_FREQS in checkpoint.tensors:
+            kept[ROPE_FREQS] = checkpoint.read_dense(ROPE_FREQS).tolist()
         return {key: value for key, value in kept.items() if not isinstance(value, MetadataArray)}
 
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bitnet_engine.formats import Checkpoint, Finding, QuantType
-from bitnet_engine.naming import canonical
+from bitnet_engine.naming import PROJECTIONS, canonical
 
 FILE_TYPES: dict[int, frozenset[QuantType]] = {
     0: frozenset({QuantType.F32}),
@@ -33,10 +33,7 @@ FILE_TYPES: dict[int, frozenset[QuantType]] = {
 }
 """general.file_type → the types of which such a file holds at least one tensor."""
 
-PROJECTIONS = tuple(
-    f".{part}.weight" for part in ("attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down")
-)
-"""How the canonical names of the matrices end that a BitNet model keeps in trits."""
+_MATRIX_ENDS = tuple(f".{part}.weight" for part in PROJECTIONS)
 
 FLOATS = frozenset({QuantType.F32, QuantType.F16, QuantType.BF16})
 
@@ -67,7 +64,7 @@ def architecture(metadata: Mapping[str, Any]) -> str | None:
 
 def is_projection(name: str) -> bool:
     """Return whether a tensor is one of the matrices that BitNet models keep in trits."""
-    return canonical(name).endswith(PROJECTIONS)
+    return canonical(name).endswith(_MATRIX_ENDS)
 
 
 def _pre_finding(checkpoint: Checkpoint) -> list[Finding]:

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 
 from bitnet_engine.errors import FormatError
-from bitnet_engine.formats import TERNARY_TYPES, Checkpoint, I2SLayout, QuantType
+from bitnet_engine.formats import TERNARY_TYPES, Checkpoint, I2SLayout, QuantType, Trits
 from bitnet_engine.formats.floats import WIDTHS
-from bitnet_engine.masters import ternarise
+from bitnet_engine.matrices import read_matrix
 from bitnet_engine.naming import canonical
 
 MATCHES = 0.999
@@ -111,10 +111,9 @@ def _expected(reference: Checkpoint, name: str) -> np.ndarray:
     """Return the codes of a reference's matrix; a float master's are those it is ternarised to on loading."""
     if reference.is_ternary(name):
         return reference.read_codes(name).values
-    floats = reference.read_dense(name)
-    if not np.isfinite(floats).all():
-        raise FormatError(f"{reference.path}: tensor '{name}' holds NaN or infinity, which is no trit")
-    return ternarise(floats, reference.info(name).type)[0]
+    trits = read_matrix(reference, name, master=True)
+    assert isinstance(trits, Trits)  # a master's always are
+    return trits.values
 
 
 def _codes(candidate: Checkpoint, name: str, layout: I2SLayout) -> np.ndarray | None:

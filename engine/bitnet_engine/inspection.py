@@ -216,7 +216,7 @@ def _tokenizer(checkpoint: Checkpoint, limits: Limits) -> TokenizerSummary:
     model = next((name for name in ("tokenizer.json", "tokenizer.model", "vocab.json") if name in files), None)
     config: dict[str, Any] = {}
     if (path := files.get("tokenizer_config.json")) is not None:
-        config, _ = parse_object(read_json(path, limits), path)
+        config, _ = parse_object(read_json(path, limits), path, values=limits.json_values)
     add_bos = config.get("add_bos_token")
     return TokenizerSummary(
         model=model,

@@ -37,14 +37,15 @@ def rms_norm(
 
 
 def rope_tables(
-    positions: Int[Array, " seq"], head_dim: int, theta: float, keep: Keep = as_is
+    positions: Int[Array, " seq"], head_dim: int, theta: float, factors: tuple[float, ...] = (), keep: Keep = as_is
 ) -> tuple[Float[Array, "seq half"], Float[Array, "seq half"]]:
-    """Return cos and sin of position · theta^(−2j / head_dim), all in float32.
+    """Return cos and sin of position · theta^(−2j / head_dim) / factors[j], all in float32; no factors are ones.
 
     bfloat16 would do harm here: it rounds position 257 to 256, and sin(257) is nowhere near sin(256).
     """
     exponents = np.arange(0, head_dim, 2, dtype=np.float32) / np.float32(head_dim)
     frequencies = np.float32(1.0) / np.float32(theta) ** exponents
+    frequencies = frequencies / np.array(factors, np.float32) if factors else frequencies
     angles = positions.astype(jnp.float32)[:, None] * frequencies
     return keep(jnp.cos(angles)), keep(jnp.sin(angles))
 

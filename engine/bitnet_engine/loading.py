@@ -15,13 +15,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bitnet_engine.config import Config
+from bitnet_engine.config import ROPE_FREQS, Config, states_activation_quant
 from bitnet_engine.errors import FormatError, UnsupportedError
 from bitnet_engine.formats import Checkpoint, I2SLayout, QuantType, open_checkpoint
 from bitnet_engine.linears import Q8K, to_bfloat16
-from bitnet_engine.masters import ternarise, ternary_blocks
+from bitnet_engine.matrices import hf_order, is_factor, is_paired, read_finite, read_matrix, reordered
 from bitnet_engine.model import Layers, Model, Weights
-from bitnet_engine.naming import tensor_name
+from bitnet_engine.naming import NORM_IN, PROJECTIONS, tensor_name
 from bitnet_engine.numerics import Numerics
 from bitnet_engine.packing import BlockTernary, Linear, PackedTernary, stack
 from bitnet_engine.tokenizer import load_tokenizer
@@ -109,22 +109,18 @@ class _Reader:
         self.used: set[str] = set()
 
     def weights(self) -> Weights:
-        c = self.config
-        q, kv = c.heads * c.head_dim, c.kv_heads * c.head_dim
+        c, shapes = self.config, self.config.block_shapes()
+        norms = {part: self._norms(part, *shape) for part, shape in shapes.items() if part not in PROJECTIONS}
+        matrices = {part: self._linear(part, shapes[part]) for part in PROJECTIONS}
         layers = Layers(
-            attn_norm=self._norms("attn_norm", c.embed),
-            attn_q_norm=self._norms("attn_q_norm", c.head_dim) if c.qk_norm else None,
-            attn_k_norm=self._norms("attn_k_norm", c.head_dim) if c.qk_norm else None,
-            attn_q=self._linear("attn_q", (q, c.embed)),
-            attn_k=self._linear("attn_k", (kv, c.embed)),
-            attn_v=self._linear("attn_v", (kv, c.embed)),
-            attn_sub_norm=self._norms("attn_sub_norm", q) if c.sub_norms else None,
-            attn_output=self._linear("attn_output", (c.embed, q)),
-            ffn_norm=self._norms("ffn_norm", c.embed),
-            ffn_gate=self._linear("ffn_gate", (c.ffn, c.embed)),
-            ffn_up=self._linear("ffn_up", (c.ffn, c.embed)),
-            ffn_sub_norm=self._norms("ffn_sub_norm", c.ffn) if c.sub_norms else None,
-            ffn_down=self._linear("ffn_down", (c.embed, c.ffn)),
+            **matrices,
+            attn_norm=norms["attn_norm"],
+            attn_q_norm=norms.get("attn_q_norm"),
+            attn_k_norm=norms.get("attn_k_norm"),
+            attn_sub_norm=norms.get("attn_sub_norm"),
+            ffn_norm=norms["ffn_norm"],
+            ffn_sub_norm=norms.get("ffn_sub_norm"),
+            input_norms={part.removesuffix(NORM_IN): gain for part, gain in norms.items() if part.endswith(NORM_IN)},
         )
         token_embd = self._dense("token_embd", (c.vocab, c.embed))
         return Weights(token_embd, layers, self._dense("output_norm", (c.embed,)), self._output())
@@ -148,60 +144,33 @@ class _Reader:
         return jnp.stack([read(layer) for layer in range(self.config.layers)])
 
     def _dense(self, part: str, shape: tuple[int, ...], layer: int | None = None) -> jax.Array:
-        return jnp.asarray(self._finite(self._checked(part, shape, layer)))
+        return jnp.asarray(read_finite(self.checkpoint, self._checked(part, shape, layer)))
 
-    def _finite(self, name: str) -> np.ndarray:
-        values = self.checkpoint.read_dense(name)
-        if not np.isfinite(values).all():
-            where = np.argwhere(~np.isfinite(values))[0].tolist()
-            raise FormatError(
-                f"{self.checkpoint.path}: tensor '{name}' holds NaN or infinity, first at {where}. "
-                f"No result would mean anything; convert the model again."
-            )
-        return values
-
-    def _linear(self, part: str, shape: tuple[int, int]) -> Linear:
+    def _linear(self, part: str, shape: tuple[int, ...]) -> Linear:
         return stack([self._matrix(part, shape, layer) for layer in range(self.config.layers)])
 
-    def _matrix(self, part: str, shape: tuple[int, int], layer: int) -> Linear:
-        name = self._checked(part, shape, layer)
-        rows = self._rows(part, shape[0])
-        if not self.checkpoint.is_ternary(name):
-            return self._from_floats(name, rows)
-        trits = self.checkpoint.read_ternary(name)
-        if (scale := trits.uniform_scale()) is not None:
-            return PackedTernary.from_trits(trits.values[rows], scale)
-        if self.config.sub_norms:
-            raise UnsupportedError(
-                f"{self.checkpoint.path}: tensor '{name}' has several scales; BitNet graphs have one a matrix."
-            )
-        scales = np.broadcast_to(trits.scale, (shape[0], trits.scale.shape[-1]))
-        return BlockTernary.from_trits(trits.values[rows], scales[rows])
-
-    def _from_floats(self, name: str, rows: slice | np.ndarray) -> Linear:
-        values, kind = self._finite(name)[rows], self.checkpoint.tensors[name].type
-        if not self.config.activation_quant:
-            if (found := ternary_blocks(values)) is None:
-                return jnp.asarray(values)
-            trits, scale = found
-            one = scale.ndim == 0
-            return PackedTernary.from_trits(trits, float(scale)) if one else BlockTernary.from_trits(trits, scale)
-        if kind not in MASTERS:
+    def _matrix(self, part: str, shape: tuple[int, ...], layer: int) -> Linear:
+        name, quantised = self._checked(part, shape, layer), self.config.activation_quant
+        kind = self.checkpoint.tensors[name].type
+        if quantised and not self.checkpoint.is_ternary(name) and kind not in MASTERS:
             raise UnsupportedError(
                 f"{self.checkpoint.path}: tensor '{name}' is {kind}, which has lost the trits of its matrix. "
                 f"Convert the model with this matrix in F16 or a ternary type."
             )
-        return PackedTernary.from_trits(*ternarise(values, kind))
-
-    def _rows(self, part: str, out: int) -> slice | np.ndarray:
-        """Where each row of the graph's matrix lies in the file's: llama.cpp pairs `llama`'s q and k for its rope.
-
-        Row p · head_dim / 2 + j of a head (p is 0 or 1) is stored as row 2 · j + p; source: docs/formats.md §2.11.
-        """
-        paired = self.checkpoint.format == "gguf" and self.checkpoint.metadata["general.architecture"] == "llama"
-        if not paired or part not in ("attn_q", "attn_k"):
-            return slice(None)
-        return np.arange(out).reshape(-1, self.config.head_dim // 2, 2).swapaxes(1, 2).reshape(-1)
+        paired = is_paired(self.checkpoint, part)
+        order = hf_order(shape[0], shape[0] // self.config.head_dim) if paired else None
+        found = read_matrix(self.checkpoint, name, master=quantised)
+        if isinstance(found, np.ndarray):
+            return jnp.asarray(found if order is None else found[order])
+        trits = found if order is None else reordered(found, order)
+        if (scale := trits.uniform_scale()) is not None:
+            return PackedTernary.from_trits(trits.values, scale)
+        if quantised and states_activation_quant(self.checkpoint):
+            raise UnsupportedError(
+                f"{self.checkpoint.path}: tensor '{name}' has several scales; models whose activations are int8 have "
+                f"one a matrix."
+            )
+        return BlockTernary.from_trits(trits.values, trits.scale)
 
     def _checked(self, part: str, shape: tuple[int, ...], layer: int | None) -> str:
         name = tensor_name(self.checkpoint, part, layer)
@@ -217,8 +186,11 @@ class _Reader:
 
     def refuse_unused(self) -> None:
         """A tensor the graph has no place for (a bias, a norm, a scale) would change the result: say so."""
-        scales = {f"{name}_scale" for name in self.used}
-        unused = [name for name in self.checkpoint.tensors if name not in self.used | scales]
+        used = self.used | {f"{name}_scale" for name in self.used}
+        if self.checkpoint.metadata.get("general.architecture") == "llama":
+            used.add(ROPE_FREQS)  # its numbers are in the config
+        factors = {name for name in self.checkpoint.tensors if is_factor(self.checkpoint, name)}
+        unused = [name for name in self.checkpoint.tensors if name not in used | factors]
         if unused:
             raise UnsupportedError(
                 f"{self.checkpoint.path}: tensor '{unused[0]}' has no place in the graph"

@@ -1,7 +1,7 @@
 """Matrices stored as floats: which of them are ternary, and the trits inside.
 
-    ternarise(values, stored)           # a b1.58 master, or trits · scale: always ternary
-    ternary_blocks(values)              # TriLM, whose few scales lie in blocks; None for a matrix of real floats
+    ternary_blocks(values)              # trits · scale, or TriLM's few scales in blocks; None for real floats
+    ternarise(values, stored)           # a b1.58 master
 
 numpy only: converting and comparing need it as much as loading does. Reads no file.
 """
@@ -20,15 +20,11 @@ WIDTHS = (256, 128, 64, 32)
 
 
 def ternarise(values: np.ndarray, stored: QuantType) -> tuple[np.ndarray, float]:
-    """Return int8 trits `[out, in]` and the multiply scale of float32 `values`, which a file stores as `stored`.
+    """Return int8 trits `[out, in]` and the multiply scale of a float32 master, which a file stores as `stored`.
 
-    A master is ternarised by `absmean`; a matrix of one magnitude is ternary already and is taken as it is.
+    Not for a matrix that is ternary already: a second absmean would shrink its scale to its share of non-zeros
+    (microsoft/BitNet 3b04140). Ask `ternary_blocks` first.
     """
-    largest = float(np.abs(values).max(initial=0))
-    small = np.abs(values) <= TINY * largest
-    if largest and np.all(small | (np.abs(values) == largest)):
-        # A second absmean would shrink the scale to its share of non-zeros (microsoft/BitNet 3b04140).
-        return np.where(small, 0, np.sign(values)).astype(np.int8), largest
     trits, scale = absmean(values)
     # Transformers casts trits · scale back to the master's own type, and so rounds the scale.
     narrow = stored if stored in (QuantType.BF16, QuantType.F16) else QuantType.F32

@@ -18,10 +18,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from bitnet_engine.config import PROJECTIONS, Config
+from bitnet_engine.config import Config
 from bitnet_engine.errors import BitnetError
 from bitnet_engine.layers import Keep, activate, as_is, attention, rms_norm, rope, rope_tables
 from bitnet_engine.linears import linear, to_bfloat16
+from bitnet_engine.naming import PROJECTIONS
 from bitnet_engine.numerics import Numerics
 from bitnet_engine.packing import Linear
 from bitnet_engine.tokenizer import Tokenizer
@@ -46,6 +47,8 @@ class Layers(eqx.Module):
     ffn_up: Linear
     ffn_sub_norm: Float[Array, "layer ffn"] | None
     ffn_down: Linear
+    input_norms: dict[str, Float[Array, "layer _"]]
+    """By matrix: the gain of the norm of its own input. Empty where the matrices have none."""
 
     def linears(self) -> dict[str, Linear]:
         """Return the matrices by name."""
@@ -155,8 +158,11 @@ class _Graph:
         """What is done to every result that the numerics do not keep in float32."""
         return to_bfloat16 if self.numerics is Numerics.HF_BF16 else as_is
 
-    def linear(self, x: Float[Array, "seq features"], w: Linear) -> Float[Array, "seq out"]:
-        return linear(x, w, self.numerics, self.config.linear_class)
+    def linear(self, x: Float[Array, "seq features"], layer: Layers, part: str) -> Float[Array, "seq out"]:
+        """Return x, through the norm of its own where the matrix has one, times the matrix `part` of `layer`."""
+        if (eps := self.config.input_norm_eps) is not None:
+            x = rms_norm(x, layer.input_norms[part], eps, self.keep)
+        return linear(x, layer.linears()[part], self.numerics, self.config.linear_class)
 
     def norm(self, x: Float[Array, "*rows features"], gain: Array | None) -> Float[Array, "*rows features"]:
         """Return the norm of x; x itself where the graph has no such norm."""
@@ -169,7 +175,7 @@ def forward(
     """Run `tokens` at the positions that follow the cache; return final hidden states and the grown cache."""
     graph = _Graph(config, numerics)
     positions = cache.length + jnp.arange(tokens.shape[0])
-    tables = rope_tables(positions, config.head_dim, config.rope_theta, graph.keep)
+    tables = rope_tables(positions, config.head_dim, config.rope_theta, config.rope_factors, graph.keep)
 
     def block(
         hidden: Float[Array, "seq embed"], xs: tuple[Layers, Array, Array]
@@ -179,7 +185,7 @@ def forward(
         k_rows = jax.lax.dynamic_update_slice(k_rows, k, (cache.length, 0, 0))
         v_rows = jax.lax.dynamic_update_slice(v_rows, v, (cache.length, 0, 0))
         mixed = attention(q, k_rows, v_rows, positions, graph.keep)
-        hidden = graph.keep(hidden + graph.linear(graph.norm(mixed, layer.attn_sub_norm), layer.attn_output))
+        hidden = graph.keep(hidden + graph.linear(graph.norm(mixed, layer.attn_sub_norm), layer, "attn_output"))
         return graph.keep(hidden + _feed_forward(graph, layer, hidden)), (k_rows, v_rows)
 
     hidden, (k, v) = jax.lax.scan(block, weights.token_embd[tokens], (weights.layers, cache.k, cache.v))
@@ -190,18 +196,18 @@ def _qkv(
     graph: _Graph, layer: Layers, hidden: Float[Array, "seq embed"], tables: tuple[Array, Array]
 ) -> tuple[Float[Array, "seq heads head_dim"], Rows, Rows]:
     c, x = graph.config, graph.norm(hidden, layer.attn_norm)
-    q = graph.linear(x, layer.attn_q).reshape(-1, c.heads, c.head_dim)
-    k = graph.linear(x, layer.attn_k).reshape(-1, c.kv_heads, c.head_dim)
-    v = graph.linear(x, layer.attn_v).reshape(-1, c.kv_heads, c.head_dim)
+    q = graph.linear(x, layer, "attn_q").reshape(-1, c.heads, c.head_dim)
+    k = graph.linear(x, layer, "attn_k").reshape(-1, c.kv_heads, c.head_dim)
+    v = graph.linear(x, layer, "attn_v").reshape(-1, c.kv_heads, c.head_dim)
     q, k = graph.norm(q, layer.attn_q_norm), graph.norm(k, layer.attn_k_norm)
     return rope(q, *tables, graph.keep), rope(k, *tables, graph.keep), v
 
 
 def _feed_forward(graph: _Graph, layer: Layers, hidden: Float[Array, "seq embed"]) -> Float[Array, "seq embed"]:
     x = graph.norm(hidden, layer.ffn_norm)
-    gate = activate(graph.linear(x, layer.ffn_gate), graph.config.activation, graph.keep)
-    gated = graph.keep(gate * graph.linear(x, layer.ffn_up))
-    return graph.linear(graph.norm(gated, layer.ffn_sub_norm), layer.ffn_down)
+    gate = activate(graph.linear(x, layer, "ffn_gate"), graph.config.activation, graph.keep)
+    gated = graph.keep(gate * graph.linear(x, layer, "ffn_up"))
+    return graph.linear(graph.norm(gated, layer.ffn_sub_norm), layer, "ffn_down")
 
 
 def _head(

@@ -17,6 +17,7 @@ from bitnet_engine.errors import FormatError, UnsupportedError
 from bitnet_engine.findings import is_projection
 from bitnet_engine.formats import Checkpoint, Finding, QuantType, Trits
 from bitnet_engine.formats.checkpoint import CODE_3
+from bitnet_engine.naming import scale_of
 
 PAGE = 4096
 """Bytes. So many zeros in a row are 16,384 weights of -1, which no model has and an unfinished download does."""
@@ -112,7 +113,10 @@ def _ternary(checkpoint: Checkpoint, name: str) -> Iterator[Seen]:
         share = np.count_nonzero(trits.values) / trits.values.size
         if not DENSITY[0] <= share <= DENSITY[1]:
             yield "density", f"has {share:.1%} non-zero weights; absmean leaves 60 % to 75 %"
-    yield from _scales(trits, checkpoint.info(name).type)
+    for seen in _scales(trits, checkpoint.info(name).type):
+        # A file that keeps its scales in tensors of their own has not lost them.
+        if seen[0] != "scale-one" or scale_of(name) not in checkpoint.tensors:
+            yield seen
 
 
 def _zero_pages(data: bytes) -> int:

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import orjson
 
-from bitnet_engine.conversion_folder import QUANTIZATION, hf_name
+from bitnet_engine.conversion_folder import LINEAR_CLASSES
 from bitnet_engine.conversion_gguf import FILE_TYPES, PACKERS
 from bitnet_engine.errors import BitnetError, StorageError
 from bitnet_engine.files import write_atomic
@@ -30,6 +30,7 @@ from bitnet_engine.formats.gguf_writer import writing_gguf
 from bitnet_engine.formats.hf import CONFIG, SINGLE, scale_name
 from bitnet_engine.formats.safetensors_writer import writing_safetensors
 from bitnet_engine.formats.ternary import pack_hf
+from bitnet_engine.naming import hf_name
 from bitnet_engine.synthetic_vocabulary import SPECIALS, gguf_keys, tokenizer
 from bitnet_engine.tokenizer_gguf import LLAMA3_VOCAB
 
@@ -197,7 +198,7 @@ def _config(shape: Shape) -> dict[str, Any]:
         "bos_token_id": shape.vocab - SPECIALS,
         "eos_token_id": shape.vocab - SPECIALS + 1,
         "torch_dtype": "bfloat16",
-        "quantization_config": QUANTIZATION,
+        "quantization_config": {"quant_method": "bitnet", **LINEAR_CLASSES["multiply"]},
     }
 
 

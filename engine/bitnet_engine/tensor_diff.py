@@ -13,9 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from bitnet_engine.errors import FormatError
 from bitnet_engine.formats import Checkpoint, TensorInfo, Trits
-from bitnet_engine.masters import ternarise
+from bitnet_engine.matrices import hf_order, read_matrix, reordered
 
 SHOWN_ROWS = 8
 """Differing rows that a result names."""
@@ -64,7 +63,7 @@ class TensorDiff:
     candidate_scale: float | None
     """The one scale of the matrix; None where there are several."""
     max_abs: float | None
-    """Largest |candidate - reference|, of floats."""
+    """Largest |candidate - reference|, of floats, and of matrices with equal trits and several scales."""
     max_rel: float | None
     """The same over the largest |reference|."""
     note: str
@@ -110,6 +109,7 @@ def _compare_trits(name: str, reference: Side, candidate: Side) -> TensorDiff:
     different = int(np.count_nonzero(wrong))
     rows = np.flatnonzero(wrong.any(axis=1))[:SHOWN_ROWS].tolist() if different else []
     scales = a.uniform_scale(), b.uniform_scale()
+    several = None in scales and not different
     notes = [f"the {who} is float, read as trits" for who, side in _named(reference, candidate) if _is_float(side)]
     notes += [hint] if (hint := _explain(a, b, different, candidate.heads)) else []
     return _result(
@@ -122,6 +122,7 @@ def _compare_trits(name: str, reference: Side, candidate: Side) -> TensorDiff:
         rows=tuple(rows),
         reference_scale=scales[0],
         candidate_scale=scales[1],
+        max_abs=float(np.abs(b.dense() - a.dense()).max()) if several else None,
         note="; ".join(notes),
     )
 
@@ -135,18 +136,9 @@ def _is_float(side: Side) -> bool:
 
 
 def _trits(side: Side) -> Trits:
-    if _is_float(side):
-        floats = side.checkpoint.read_dense(side.name)
-        if not np.isfinite(floats).all():
-            raise FormatError(f"{side.info.file}: tensor '{side.name}' holds NaN or infinity, which is no trit.")
-        values, scale = ternarise(floats, side.info.type)
-        trits = Trits(values, np.asarray(scale, np.float32))
-    else:
-        trits = side.checkpoint.read_ternary(side.name)
-    if not side.interleaved:
-        return trits
-    order = hf_order(len(trits.values), side.heads)
-    return Trits(trits.values[order], trits.scale[order] if trits.scale.ndim else trits.scale)
+    trits = read_matrix(side.checkpoint, side.name, master=True)
+    assert isinstance(trits, Trits)  # a master's always are
+    return reordered(trits, hf_order(len(trits.values), side.heads)) if side.interleaved else trits
 
 
 def _same_scales(a: Trits, b: Trits) -> bool:
@@ -155,12 +147,6 @@ def _same_scales(a: Trits, b: Trits) -> bool:
     if one is not None and other is not None:
         return one == other or not a.values.any()
     return np.array_equal(a.dense(), b.dense())
-
-
-def hf_order(rows: int, heads: int | None) -> np.ndarray:
-    """Return for each of Hugging Face's rows of q or k the row that holds it in `llama` (docs/formats.md §2.11)."""
-    heads = heads if heads and rows % (2 * heads) == 0 else 1
-    return np.arange(rows).reshape(heads, rows // heads // 2, 2).swapaxes(1, 2).reshape(-1)
 
 
 def _explain(a: Trits, b: Trits, different: int, heads: int | None) -> str:

@@ -8,16 +8,19 @@ imports no jax and reads no weights. A chat template is never run here.
 """
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import orjson
 import tokenizers
 
-from bitnet_engine.errors import FormatError, StorageError, UnsupportedError
-from bitnet_engine.formats import Checkpoint
+from bitnet_engine.errors import FormatError, UnsupportedError
+from bitnet_engine.formats import DEFAULT_LIMITS, Checkpoint
+from bitnet_engine.formats.hf import read_file
+from bitnet_engine.formats.types import quoted
 from bitnet_engine.sentencepiece_backend import SentencePiece
 from bitnet_engine.tokenizer_gguf import Backend, build
 
@@ -30,6 +33,8 @@ class Tokenizer:
     bos: int | None
     """The id put before every text; None where the model wants none."""
     eos: int | None
+    file: Path = field(default=Path("tokenizer"), compare=False)
+    """Where it was read, for errors."""
 
     @property
     def vocab_size(self) -> int:
@@ -37,13 +42,23 @@ class Tokenizer:
         return self.backend.get_vocab_size(with_added_tokens=True)
 
     def encode(self, text: str, *, bos: bool = True) -> list[int]:
-        """Return the ids of `text`, after BOS where the model wants one and `bos` does not forbid it."""
-        ids = self.backend.encode(text, add_special_tokens=False).ids
+        """Return the ids of `text`, after BOS where the model wants one and `bos` does not forbid it.
+
+        Raises:
+            FormatError: the tokenizer lacks what the text needs, an unknown token mostly.
+        """
+        with _guarded(self.file, "cannot encode this text"):
+            ids = self.backend.encode(text, add_special_tokens=False).ids
         return [self.bos, *ids] if bos and self.bos is not None else ids
 
     def decode(self, tokens: Sequence[int]) -> str:
-        """Return the text of `tokens`, special tokens spelled out, broken UTF-8 as U+FFFD."""
-        return self.backend.decode(list(tokens), skip_special_tokens=False)
+        """Return the text of `tokens`, special tokens spelled out, broken UTF-8 as U+FFFD.
+
+        Raises:
+            FormatError: the tokenizer's decoder fails.
+        """
+        with _guarded(self.file, "cannot decode these tokens"):
+            return self.backend.decode(list(tokens), skip_special_tokens=False)
 
     def piece(self, token: int) -> str:
         """Return the text of one token inside a text; part of a character shows as U+FFFD."""
@@ -74,7 +89,7 @@ def load_tokenizer(checkpoint: Checkpoint) -> Tokenizer:
         UnsupportedError: its kind or its split rule is not known here.
     """
     if checkpoint.format == "gguf":
-        return Tokenizer(*build(checkpoint.path, checkpoint.metadata))
+        return Tokenizer(*build(checkpoint.path, checkpoint.metadata), checkpoint.path)
     return _from_folder(checkpoint)
 
 
@@ -89,14 +104,18 @@ def _from_folder(checkpoint: Checkpoint) -> Tokenizer:
         )
     backend = _parse(file)
     # The template decides, not a config key: what it puts before a text is the BOS.
-    framed, bare = backend.encode("a").ids, backend.encode("a", add_special_tokens=False).ids
+    with _guarded(file, "cannot encode the letter a"):
+        framed, bare = backend.encode("a").ids, backend.encode("a", add_special_tokens=False).ids
     prefix = framed[: len(framed) - len(bare)]
     if len(prefix) > 1 or framed != prefix + bare:
         raise UnsupportedError(
             f"{file}: the template makes {framed} of a text that is {bare}; one token before a text, or none, is run "
             f"here."
         )
-    return Tokenizer(backend, prefix[0] if prefix else None, _single_id(checkpoint.metadata.get("eos_token_id")))
+    if prefix and backend.id_to_token(prefix[0]) is None:
+        raise FormatError(f"{file}: the template puts id {prefix[0]} before a text, which is no token of it.")
+    bos = prefix[0] if prefix else None
+    return Tokenizer(backend, bos, _single_id(checkpoint.metadata.get("eos_token_id")), file)
 
 
 def _from_sentencepiece(checkpoint: Checkpoint) -> Tokenizer:
@@ -105,17 +124,30 @@ def _from_sentencepiece(checkpoint: Checkpoint) -> Tokenizer:
     config = _json(files.get("tokenizer_config.json"))
     if config.get("add_prefix_space") is False:
         raise UnsupportedError(f"{files['tokenizer_config.json']}: add_prefix_space is false; this is not run here.")
-    listed = config.get("added_tokens_decoder")
-    added = {token["content"]: int(index) for index, token in listed.items()} if isinstance(listed, dict) else {}
+    added = _listed_tokens(files.get("tokenizer_config.json"), config.get("added_tokens_decoder"))
     added |= {text: index for text, index in _json(files.get("added_tokens.json")).items() if isinstance(index, int)}
     file = files["tokenizer.model"]
     try:
         backend = SentencePiece(_bytes(file), added)
     except ValueError as error:
         raise FormatError(f"{file}: {error}. Copy the original file again.") from error
+    _check_ids(file, backend)
     bos = backend.bos if config.get("add_bos_token", True) else None
     eos = _single_id(checkpoint.metadata.get("eos_token_id"))
-    return Tokenizer(backend, bos, backend.eos if eos is None else eos)
+    return Tokenizer(backend, bos, backend.eos if eos is None else eos, file)
+
+
+def _listed_tokens(file: Path | None, listed: object) -> dict[str, int]:
+    """Return the ids by spelling of `added_tokens_decoder`: {"32000": {"content": "<pad>", ...}}."""
+    added: dict[str, int] = {}
+    for index, token in listed.items() if isinstance(listed, dict) else ():
+        text = token.get("content") if isinstance(token, dict) else None
+        if not isinstance(text, str) or not (index.isascii() and index.isdigit() and len(index) < 10):
+            raise FormatError(
+                f"{file}: added_tokens_decoder must map ids to tokens with a content; {index!r:.40} is none."
+            )
+        added[text] = int(index)
+    return added
 
 
 def _json(file: Path | None) -> dict[str, Any]:
@@ -131,10 +163,7 @@ def _json(file: Path | None) -> dict[str, Any]:
 
 
 def _bytes(file: Path) -> bytes:
-    try:
-        return file.read_bytes()
-    except OSError as error:
-        raise StorageError(f"{file}: cannot be read: {error.strerror}") from error
+    return read_file(file, DEFAULT_LIMITS.tokenizer_bytes, "tokenizer_bytes")
 
 
 def _parse(file: Path) -> tokenizers.Tokenizer:
@@ -142,14 +171,45 @@ def _parse(file: Path) -> tokenizers.Tokenizer:
         text = _bytes(file).decode("utf-8")
     except UnicodeDecodeError as error:
         raise FormatError(f"{file}: not UTF-8 at byte {error.start}. Copy the original file again.") from error
-    try:
+    with _guarded(file, "not a usable tokenizer"):
         backend = tokenizers.Tokenizer.from_str(text)
-    except Exception as error:  # the library raises bare Exception for every fault of the JSON
-        raise FormatError(f"{file}: not a usable tokenizer: {str(error).splitlines()[0]}") from error
+    _check_ids(file, backend)
+    if getattr(backend.model, "dropout", None):
+        raise UnsupportedError(
+            f"{file}: the model has a dropout of {backend.model.dropout:g}, which makes other ids of a text each time. "
+            f"Set it to null."
+        )
     # A file saved after training may cut or pad every text; scoring must see all of it.
     backend.no_truncation()
     backend.no_padding()
     return backend
+
+
+@contextmanager
+def _guarded(file: Path, failure: str) -> Iterator[None]:
+    """Turn whatever the library raises into a FormatError that begins with `file` and `failure`.
+
+    It raises bare Exception for every fault of a file, and where its Rust panics pyo3's PanicException, which is no
+    Exception: nothing that expects one would catch it, and a worker would die without a word.
+    """
+    try:
+        yield
+    except BaseException as error:
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
+        said = (str(error).splitlines() or [""])[0]
+        raise FormatError(f"{file}: {failure}: {said}") from error
+
+
+def _check_ids(file: Path, backend: Backend) -> None:
+    """Refuse ids with holes: an id past the number of tokens has no row, and libraries count up to the largest."""
+    vocab = backend.get_vocab(with_added_tokens=True)
+    text, index = max(vocab.items(), key=lambda item: item[1], default=("", -1))
+    if index >= len(vocab):
+        raise FormatError(
+            f"{file}: token {quoted(text)} has the id {index}, but there are {len(vocab)} tokens; ids up to "
+            f"{len(vocab) - 1} are allowed. Copy the original file again."
+        )
 
 
 def _single_id(value: Any) -> int | None:

@@ -5,6 +5,7 @@
 Source: docs/formats.md §3.2-3.3 (llama.cpp's src/llama-vocab.cpp). Knows metadata alone: no weights, no folder.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,6 +92,8 @@ def _sentencepiece(path: Path, metadata: Mapping[str, Any]) -> tuple[SentencePie
         raise FormatError(
             f"{path}: {len(tokens)} tokens, {len(scores)} scores and {len(types)} types in tokenizer.ggml; one each."
         )
+    if not all(map(math.isfinite, scores)):
+        raise FormatError(f"{path}: tokenizer.ggml.scores holds NaN or infinity; merges are ordered by finite scores.")
     added = {
         text: index
         for index, (text, score, kind) in enumerate(zip(tokens, scores, types, strict=True))
@@ -168,7 +171,8 @@ def _bpe(path: Path, tokens: list[str], merges: list[str], rule: Rule) -> models
             ignore_merges=rule.ignore_merges,
         )
     except Exception as error:  # the library raises bare Exception for a merge of unknown pieces
-        raise FormatError(f"{path}: tokenizer.ggml.merges cannot be used: {error}") from error
+        said = (str(error).splitlines() or [""])[0]
+        raise FormatError(f"{path}: tokenizer.ggml.merges cannot be used: {said}") from error
 
 
 def _known_id(path: Path, metadata: Mapping[str, Any], name: str, vocab: int) -> int | None:

@@ -16,6 +16,9 @@ from pathlib import Path
 
 from bitnet_engine.errors import BitnetError, CorpusError, StorageError
 
+DOCUMENT_BYTES = 64 << 20
+"""The largest document that is read: all its tokens are in memory at a time."""
+
 
 @dataclass(frozen=True)
 class Document:
@@ -122,8 +125,14 @@ def _checked_sha256(file: Path) -> str:
 def _read(file: Path) -> bytes:
     try:
         # Asked before opening: opening a pipe that nobody writes to never returns.
-        if not stat.S_ISREG(file.stat().st_mode):
+        status = file.stat()
+        if not stat.S_ISREG(status.st_mode):
             raise CorpusError(f"{file}: not a regular file; pass a text file, or a folder of .txt files")
+        if status.st_size > DOCUMENT_BYTES:
+            raise CorpusError(
+                f"{file}: has {status.st_size} bytes, the limit of a document is {DOCUMENT_BYTES}; "
+                f"split it into the .txt files of a folder"
+            )
         return file.read_bytes()
     except FileNotFoundError as error:
         raise CorpusError(f"{file}: no such file; pass a text file, or a folder of .txt files") from error

@@ -111,6 +111,8 @@ class Report:
         """
         path = Path(path)
         try:
+            if path.exists() and not path.is_file():
+                raise FormatError(f"{path}: is no regular file; pass a report.json")  # a pipe would never end
             value = orjson.loads(path.read_bytes())
         except OSError as error:
             raise StorageError(f"{path}: cannot read: {error.strerror}") from error
@@ -118,9 +120,11 @@ class Report:
             raise FormatError(f"{path}: not JSON at byte {error.pos}: {error.msg}; pass a report.json") from error
         _check_schema(path, value)
         try:
-            return _from_json(value)
-        except (KeyError, TypeError, ValueError) as error:
+            report = _from_json(value)
+            report.to_json()  # what cannot be written again is damaged too: a rate of no strings, say
+        except (KeyError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
             raise FormatError(f"{path}: a damaged parity report: {error!r}; make it again") from error
+        return report
 
 
 def gather(tokenizer: TokenizerParity, metrics: Mapping[str, Any], documents: tuple[DocumentRow, ...]) -> Numbers:
@@ -168,6 +172,9 @@ def _from_json(value: Mapping[str, Any]) -> Report:
         "failures",
         "failures_omitted",
     )
+    objects = ("stamp", "reference", "candidate", "settings", "corpus", "metrics")
+    if bad := [name for name in objects if not isinstance(value[name], Mapping)]:
+        raise TypeError(f"{bad[0]} is no object")
     return Report(
         **{name: value[name] for name in copied},
         tokenizer=_tokenizer(value["tokenizer"]),

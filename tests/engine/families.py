@@ -10,24 +10,12 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import save_file
 
+from tests.engine import shapes
 from tests.engine.reference import Plain
-from tests.engine.tiny import HF, hf_pack
+from tests.engine.tiny import hf_pack
 
-VOCAB, EMBED, FFN, LAYERS, HEADS, KV_HEADS, HEAD_DIM = 300, 256, 512, 2, 4, 2, 64
-POSITIONS = 64
-MATRICES = {
-    "attn_q": (HEADS * HEAD_DIM, EMBED),
-    "attn_k": (KV_HEADS * HEAD_DIM, EMBED),
-    "attn_v": (KV_HEADS * HEAD_DIM, EMBED),
-    "attn_output": (EMBED, HEADS * HEAD_DIM),
-    "ffn_gate": (FFN, EMBED),
-    "ffn_up": (FFN, EMBED),
-    "ffn_down": (EMBED, FFN),
-}
-SUB_NORMS = {"attn_sub_norm": HEADS * HEAD_DIM, "ffn_sub_norm": FFN}
-NORMS = {"attn_norm": EMBED, "ffn_norm": EMBED}
-QK_NORMS = {"attn_q_norm": HEAD_DIM, "attn_k_norm": HEAD_DIM}
-FAMILIES = ("bitnet", "1bitllm", "llama", "trilm", "dense", "qwen3")
+SIZES = shapes.Sizes(vocab=300, embed=256, ffn=512, layers=2, heads=4, kv_heads=2, head_dim=64, positions=64)
+FAMILIES = ("bitnet", "1bitllm", "llama", "trilm", "dense", "qwen3", "llama3", "normed", "embedding")
 ARCHITECTURES = {
     "bitnet": "BitNetForCausalLM",
     "1bitllm": "BitnetForCausalLM",
@@ -35,16 +23,17 @@ ARCHITECTURES = {
     "trilm": "LlamaForCausalLM",
     "dense": "LlamaForCausalLM",
     "qwen3": "Qwen3ForCausalLM",
+    "llama3": "LlamaForCausalLM",
+    "normed": "Qwen3ForCausalLM",
+    "embedding": "Qwen3Model",
 }
-SPELLINGS = {
-    **HF,
-    "attn_q_norm": "self_attn.q_norm",
-    "attn_k_norm": "self_attn.k_norm",
-    "token_embd": "model.embed_tokens",
-    "output_norm": "model.norm",
-    "output": "lm_head",
-}
+MASTERS = ("1bitllm", "embedding")
+QK_NORMED = ("qwen3", "normed", "embedding")
+INPUT_EPS = {"normed": 1e-3, "embedding": 1e-5}
+"""Of the norms before single matrices: `normed` has its own, far enough from the model's to show."""
 ONE_BIT_LLM = {"attn_sub_norm": "self_attn.inner_attn_ln", "ffn_sub_norm": "mlp.ffn_layernorm"}
+NORM_IN = {"normed": "rms_norm", "embedding": "norm"}
+LLAMA3 = {"factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 8192}
 
 
 @dataclasses.dataclass
@@ -59,17 +48,22 @@ class Made:
 def make(family: str, seed: int = 1) -> Made:
     """Return a random model of `family`. Ternary scales are powers of two: exact in each format, divided or not."""
     random = np.random.default_rng(seed)
-    norms = dict(NORMS)
-    norms |= SUB_NORMS if family in ("bitnet", "1bitllm") else {}
-    norms |= QK_NORMS if family == "qwen3" else {}
-    dense = {"token_embd": random.normal(0, 1, (VOCAB, EMBED)), "output_norm": random.uniform(0.5, 1.5, EMBED)}
-    if family in ("llama", "trilm", "dense"):
-        dense["output"] = random.normal(0, 1, (VOCAB, EMBED))
-    activation = "relu2" if family == "bitnet" else "silu"
-    plain = Plain({}, {}, HEADS, KV_HEADS, LAYERS, 10000.0, 1e-5, activation)
+    absent = () if family in ("bitnet", "1bitllm") else ("attn_sub_norm", "ffn_sub_norm")
+    absent += () if family in QK_NORMED else ("attn_q_norm", "attn_k_norm")
+    norms = {part: size for part, size in SIZES.norms.items() if part not in absent}
+    if family in INPUT_EPS:
+        norms |= {f"{part}_norm_in": shape[1] for part, shape in SIZES.matrices.items()}
+    table = (SIZES.vocab, SIZES.embed)
+    dense = {"token_embd": random.normal(0, 1, table), "output_norm": random.uniform(0.5, 1.5, SIZES.embed)}
+    if family in ("llama", "trilm", "dense", "llama3"):
+        dense["output"] = random.normal(0, 1, table)
+    plain = Plain({}, {}, SIZES.heads, SIZES.kv_heads, SIZES.layers, 10000.0, 1e-5, "silu")
+    plain.activation = "relu2" if family == "bitnet" else "silu"
+    plain.input_eps = INPUT_EPS.get(family, 0.0)
+    plain.rope = LLAMA3 if family == "llama3" else {}
     made = Made(family, plain, {})
-    for layer in range(LAYERS):
-        for part, shape in MATRICES.items():
+    for layer in range(SIZES.layers):
+        for part, shape in SIZES.matrices.items():
             _matrix(made, f"blk.{layer}.{part}", shape, random)
         dense |= {f"blk.{layer}.{part}": random.uniform(0.5, 1.5, size) for part, size in norms.items()}
     # Exact in bfloat16 and float16, so that every file holds the same numbers.
@@ -80,9 +74,9 @@ def make(family: str, seed: int = 1) -> Made:
 def _matrix(made, name, shape, random):
     trits = random.choice([-1, 0, 1], shape, p=[0.3, 0.4, 0.3]).astype(np.int8)
     scale = float(2.0 ** random.integers(-6, -3))
-    if made.family in ("bitnet", "llama"):
+    if made.family in ("bitnet", "llama", "llama3", "normed"):
         made.plain.ternary[name] = trits, scale
-    elif made.family == "1bitllm":
+    elif made.family in MASTERS:
         master = random.normal(0, scale, shape).astype(np.float32)
         made.masters[name] = master
         mean = np.abs(master.astype(np.float64)).mean()
@@ -105,42 +99,30 @@ def _shards(name, shape, scale):
 
 def hf_name(family: str, name: str) -> str:
     """Return Hugging Face's spelling of a GGUF-style tensor name without `.weight`."""
-    spellings = SPELLINGS | (ONE_BIT_LLM if family == "1bitllm" else {})
-    if name in spellings:
-        return spellings[name]
-    _, layer, part = name.split(".")
-    return f"model.layers.{layer}.{spellings[part]}"
+    spellings = shapes.HF | (ONE_BIT_LLM if family == "1bitllm" else {})
+    matrix = name.removesuffix("_norm_in")
+    spelled = shapes.hf_name(matrix, spellings)
+    spelled = spelled if matrix == name else f"{spelled}.{NORM_IN[family]}"
+    # An embedding model is saved without its head, and so without the prefix of what is not the head.
+    return spelled.removeprefix("model.") if family == "embedding" else spelled
 
 
 def config_json(made: Made) -> dict:
     """Return the config.json of the model, with the quantization_config its family is published with."""
-    config = {
-        "architectures": [ARCHITECTURES[made.family]],
-        "model_type": "qwen3" if made.family == "qwen3" else "llama",
-        "vocab_size": VOCAB,
-        "hidden_size": EMBED,
-        "intermediate_size": FFN,
-        "num_hidden_layers": LAYERS,
-        "num_attention_heads": HEADS,
-        "num_key_value_heads": KV_HEADS,
-        "head_dim": HEAD_DIM,
-        "hidden_act": made.plain.activation,
-        "max_position_embeddings": POSITIONS,
-        "rms_norm_eps": made.plain.eps,
-        "rope_theta": made.plain.theta,
-        "tie_word_embeddings": "output" not in made.plain.dense,
-        "attention_bias": False,
-    }
+    model_type = {"bitnet": "bitnet"}.get(made.family, "qwen3" if made.family in QK_NORMED else "llama")
+    config = shapes.config_json(made.plain, SIZES, ARCHITECTURES[made.family], model_type)
     if made.family == "bitnet":
         kind = {"linear_class": "autobitlinear", "quantization_mode": "offline"}
-        config |= {"model_type": "bitnet", "quantization_config": {"quant_method": "bitnet", **kind}}
-    elif made.family == "llama":
+        config |= {"quantization_config": {"quant_method": "bitnet", **kind}}
+    elif made.family in ("llama", "llama3", "normed"):
         config["quantization_config"] = {"quant_method": "bitnet", "modules_to_not_convert": ["lm_head"]}
     elif made.family == "1bitllm":
         config |= {"weight_bits": 1, "input_bits": 8}
-    elif made.family == "qwen3":
+    if made.family == "normed":
+        config["quantization_config"] |= {"use_rms_norm": True, "rms_norm_eps": made.plain.input_eps}
+    if made.family in QK_NORMED:
         config |= {"use_sliding_window": False, "sliding_window": None}
-    return config
+    return config | ({"rope_scaling": {"rope_type": "llama3", **made.plain.rope}} if made.plain.rope else {})
 
 
 def write_hf(made: Made, folder: Path, tokenizer: Path, **changes) -> Path:

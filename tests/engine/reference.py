@@ -13,7 +13,8 @@ import numpy as np
 class Plain:
     """A model as plain arrays, by GGUF's tensor names; a ternary matrix is a pair of trits and scale.
 
-    A norm that is not in `dense` is not in the graph. Matrices in `floats` take activations as they are.
+    A norm that is not in `dense` is not in the graph. Matrices in `floats` take activations as they are. `input_eps`
+    is of the norms before single matrices, `rope` the four numbers of Llama 3.1's scaling.
     """
 
     dense: dict[str, np.ndarray]
@@ -25,6 +26,8 @@ class Plain:
     eps: float
     activation: str
     floats: dict[str, np.ndarray] = field(default_factory=dict)
+    input_eps: float = 0.0
+    rope: dict[str, float] = field(default_factory=dict)
 
 
 def rms_norm(x, gain, eps):
@@ -39,10 +42,26 @@ def bit_linear(x, trits, scale):
     return out
 
 
-def rotate(x, theta):
+def frequencies(dim, theta, rope):
+    """Radians a position; as transformers' _compute_llama3_parameters states it, one frequency at a time."""
+    found = theta ** (-np.arange(0, dim, 2) / dim)
+    if not rope:
+        return found
+    for at, frequency in enumerate(found.tolist()):
+        wave, original = 2 * np.pi / frequency, rope["original_max_position_embeddings"]
+        if wave > original / rope["low_freq_factor"]:
+            found[at] = frequency / rope["factor"]
+        elif wave >= original / rope["high_freq_factor"]:
+            span = rope["high_freq_factor"] - rope["low_freq_factor"]
+            smooth = (original / wave - rope["low_freq_factor"]) / span
+            found[at] = (1 - smooth) * frequency / rope["factor"] + smooth * frequency
+    return found
+
+
+def rotate(x, theta, rope=None):
     seq, _, dim = x.shape
     pairs = x[..., : dim // 2] + 1j * x[..., dim // 2 :]
-    angle = np.arange(seq)[:, None] * theta ** (-np.arange(0, dim, 2) / dim)
+    angle = np.arange(seq)[:, None] * frequencies(dim, theta, rope or {})
     turned = pairs * np.exp(1j * angle)[:, None]
     return np.concatenate([turned.real, turned.imag], -1)
 
@@ -63,14 +82,16 @@ def _block(model: Plain, layer: int, hidden):
 
     def linear(name, x):
         name = f"blk.{layer}.{name}"
+        if f"{name}_norm_in" in model.dense:
+            x = rms_norm(x, model.dense[f"{name}_norm_in"].astype(np.float64), model.input_eps)
         if name in model.floats:
             return x @ model.floats[name].astype(np.float64).T
         return bit_linear(x, *model.ternary[name])
 
     x = norm("attn_norm", hidden)
     seq, group = len(x), model.heads // model.kv_heads
-    q = rotate(norm("attn_q_norm", linear("attn_q", x).reshape(seq, model.heads, -1)), model.theta)
-    k = rotate(norm("attn_k_norm", linear("attn_k", x).reshape(seq, model.kv_heads, -1)), model.theta)
+    q = rotate(norm("attn_q_norm", linear("attn_q", x).reshape(seq, model.heads, -1)), model.theta, model.rope)
+    k = rotate(norm("attn_k_norm", linear("attn_k", x).reshape(seq, model.kv_heads, -1)), model.theta, model.rope)
     v = linear("attn_v", x).reshape(seq, model.kv_heads, -1)
     mixed = np.zeros_like(q)
     for head in range(model.heads):

@@ -15,7 +15,7 @@ from bitnet_engine.formats import OutTensor
 from bitnet_engine.formats.floats import encode, rounded
 from bitnet_engine.formats.safetensors_writer import writing_safetensors
 from bitnet_engine.formats.ternary import pack_i2_s
-from tests.engine import tiny
+from tests.engine import shapes, tiny
 
 QuantType = engine.QuantType
 I2_S, TQ1_0, TQ2_0, HF_PACKED = QuantType.I2_S, QuantType.TQ1_0, QuantType.TQ2_0, QuantType.HF_PACKED
@@ -84,7 +84,7 @@ def test_transformers_own_layout_is_what_is_written(folder, tmp_path):
         names = set(file.keys())
         assert len(names) == len(plain.dense) + 2 * len(plain.ternary)
         for name, (trits, _) in plain.ternary.items():
-            assert np.array_equal(file.get_tensor(f"{tiny.hf_name(name)}.weight"), tiny.hf_pack(trits))
+            assert np.array_equal(file.get_tensor(f"{shapes.hf_name(name)}.weight"), tiny.hf_pack(trits))
         assert file.metadata() == {"format": "pt"}
     config = json.loads((tmp_path / "hf" / "config.json").read_bytes())
     assert config["torch_dtype"] == "bfloat16"
@@ -146,7 +146,7 @@ def test_a_scale_that_float16_rounds_is_refused_and_then_measured(packed, tmp_pa
 
 def test_a_rounded_embedding_is_measured(tmp_path, tokenizer_json, monkeypatch):
     """Red when only the first piece of an embedding counts, or the loss is not the one a reader finds."""
-    monkeypatch.setattr(conversion_source, "PIECE", 7 * tiny.EMBED)
+    monkeypatch.setattr(conversion_source, "PIECE", 7 * tiny.SIZES.embed)
     source = tiny.write_packed(tiny.plain_model(seed=8), tmp_path / "a", tokenizer_json)
     (loss, *more) = engine.convert(source, tmp_path / "out.gguf", I2_S, allow_lossy=True).losses
     assert not more
@@ -311,10 +311,65 @@ def test_another_conversion_and_a_stray_folder_are_left_alone(tmp_path, packed):
     stray = tmp_path / ".model.gguf.unproved"
     stray.mkdir()
     (stray / "notes").write_text("keep")
-    first = convert_steps(packed, tmp_path / "model.gguf", engine.QuantType.I2_S)
+    first = convert_steps(packed, tmp_path / "model.gguf", engine.QuantType.I2_S, force=True)
     next(first)
     engine.convert(packed, tmp_path / "model.gguf", engine.QuantType.I2_S)
     list(first)
     assert (stray / "notes").read_text() == "keep"
     assert sorted(path.name for path in tmp_path.iterdir()) == [".model.gguf.unproved", "model.gguf"]
     assert engine.diff(packed, tmp_path / "model.gguf").identical
+
+
+def test_a_file_that_is_there_is_replaced_with_force_only(folder, tmp_path):
+    """Red when a typing slip in the target's name costs a model."""
+    target = tmp_path / "m.gguf"
+    target.write_bytes(b"old")
+    with pytest.raises(
+        engine.StorageError, match="is there already; name a new file, or replace this one with --force"
+    ):
+        engine.convert(folder, target, I2_S)
+    assert target.read_bytes() == b"old"
+    engine.convert(folder, target, I2_S, force=True)
+    assert engine.inspect(target).architecture == "bitnet-b1.58"
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_a_link_is_never_replaced_or_written_through(folder, tmp_path, force):
+    """Red when the blob of a download cache, which is named by its hash, gets other bytes through the link to it."""
+    (tmp_path / "blob").write_bytes(b"old")
+    for name, to in (("link.gguf", "blob"), ("dangling.gguf", "absent")):
+        (tmp_path / name).symlink_to(tmp_path / to)
+        with pytest.raises(engine.StorageError, match="is a symbolic link; links are not written through"):
+            engine.convert(folder, tmp_path / name, I2_S, force=force)
+        assert (tmp_path / name).is_symlink()
+    assert (tmp_path / "blob").read_bytes() == b"old"
+    assert not (tmp_path / "absent").exists()
+
+
+def test_neither_the_source_nor_a_device_is_a_target(folder, tmp_path):
+    """Red when --force replaces the only copy of a model by its conversion, or /dev/null by a file."""
+    source = tmp_path / "m.gguf"
+    engine.convert(folder, source, I2_S)
+    data = source.read_bytes()
+    os.mkfifo(tmp_path / "pipe.gguf")
+    os.link(source, tmp_path / "same.gguf")
+    for target, message in (
+        ("m", "is the source itself"),
+        ("same", "is the source itself"),
+        ("pipe", "no regular file"),
+    ):
+        with pytest.raises(engine.StorageError, match=message):
+            engine.convert(source, tmp_path / f"{target}.gguf", I2_S, force=True)
+    assert source.read_bytes() == data
+
+
+def test_a_file_that_appears_meanwhile_is_kept(folder, tmp_path):
+    """Red when the target is looked at only before the minutes of work."""
+    running = convert_steps(folder, tmp_path / "m.gguf", I2_S)
+    next(running)
+    (tmp_path / "m.gguf").write_bytes(b"another's")
+    with pytest.raises(engine.StorageError, match="is there already"):
+        for _ in running:
+            pass
+    assert [file.name for file in tmp_path.iterdir()] == ["m.gguf"]
+    assert (tmp_path / "m.gguf").read_bytes() == b"another's"

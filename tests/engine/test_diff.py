@@ -106,7 +106,7 @@ def test_rows_in_llamas_order_are_named(folder, edited):
     """Red when a permutation that was forgotten or doubled looks like random damage (bug #10)."""
     codes = stored(folder, Q)
     trits = np.concatenate([(codes >> shift & 3).astype(np.int8) - 1 for shift in (0, 2, 4, 6)])
-    wrong = tiny.hf_pack(permuted(trits, tiny.HEADS))
+    wrong = tiny.hf_pack(permuted(trits, tiny.SIZES.heads))
     (found,) = differing(engine.diff(folder, edited(**{Q: wrong})))
     assert "the candidate's rows are in GGUF llama's interleaved order" in found.note
 
@@ -141,7 +141,7 @@ def test_rows_of_the_llama_architecture_are_put_back(tmp_path, dtype):
     assert len(differing(engine.diff(bitnet, raw))) == 2
 
 
-@pytest.mark.parametrize("chunk", [1, 5 * tiny.EMBED, 1 << 21])
+@pytest.mark.parametrize("chunk", [1, 5 * tiny.SIZES.embed, 1 << 21])
 def test_floats_are_compared_in_pieces_as_in_one(folder, edited, monkeypatch, chunk):
     """Red when a piece is skipped, counted twice, or its rows start at zero again."""
     monkeypatch.setattr(tensor_diff, "CHUNK", chunk)

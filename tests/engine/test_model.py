@@ -10,6 +10,7 @@ import bitnet_engine as engine
 from bitnet_engine import layers
 from bitnet_engine.model import bucket
 from bitnet_engine.packing import PackedTernary, bitlinear
+from bitnet_engine.rope_scaling import Llama3Scaling
 from tests.engine import reference, tiny
 
 OPERATOR = 2e-6  # float32 against float64, one operator, relative to the largest value
@@ -38,6 +39,16 @@ def test_rope_matches_the_specification():
     assert relative(layers.rope(jnp.asarray(x), *tables), reference.rotate(x.astype(np.float64), 10000.0)) < 5e-6
 
 
+def test_rope_with_factors_matches_the_specification():
+    """Red when a frequency is multiplied by its factor, or the factors are read from the slowest on."""
+    x = rows(3, 40, 4, 32)
+    numbers = {"factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 64}
+    factors = Llama3Scaling(8.0, 1.0, 4.0, 64).factors(32, 10000.0)
+    tables = layers.rope_tables(jnp.arange(40), 32, 10000.0, factors)
+    expected = reference.rotate(x.astype(np.float64), 10000.0, numbers)
+    assert relative(layers.rope(jnp.asarray(x), *tables), expected) < 5e-6
+
+
 def test_bitlinear_matches_the_specification():
     """Red when the scale divides instead of multiplying, or activations are not quantised."""
     x = rows(4, 6, 128)
@@ -53,7 +64,7 @@ def test_logits_match_the_specification(tmp_path, tokenizer_json, activation, ti
     """Red when any operation of the block is missing, doubled or in the wrong place."""
     plain = tiny.plain_model(seed=7, activation=activation, tied=tied)
     model = engine.load(tiny.write_packed(plain, tmp_path / "m", tokenizer_json))
-    tokens = np.random.default_rng(8).integers(0, tiny.VOCAB, 20).tolist()
+    tokens = np.random.default_rng(8).integers(0, tiny.SIZES.vocab, 20).tolist()
     expected = reference.forward(plain, tokens)
     # The floor: the same specification from embeddings moved by half a float32 ulp. Codes of int8
     # activations flip there too, so no float32 engine can do better.

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from bitnet_engine.formats import open_checkpoint
-from bitnet_engine.naming import canonical
+from bitnet_engine.naming import HF_NAMES, NORM_IN, PROJECTIONS, canonical, hf_name
 
 
 def test_the_sample_has_the_same_names_in_both_formats(packed: Path, i2_s: Path):
@@ -22,6 +22,11 @@ def test_the_sample_has_the_same_names_in_both_formats(packed: Path, i2_s: Path)
         ("model.layers.0.mlp.ffn_layernorm.weight", "blk.0.ffn_sub_norm.weight"),
         ("model.layers.0.self_attn.q_proj.weight_scale", "blk.0.attn_q.weight_scale"),
         ("model.layers.1.self_attn.o_proj.norm.weight", "blk.1.attn_output_norm_in.weight"),
+        ("model.layers.1.mlp.up_proj.rms_norm.weight", "blk.1.ffn_up_norm_in.weight"),
+        ("layers.1.mlp.up_proj.norm.weight", "blk.1.ffn_up_norm_in.weight"),
+        ("embed_tokens.weight", "token_embd.weight"),
+        ("model.layers.2.self_attn.k_norm.weight", "blk.2.attn_k_norm.weight"),
+        ("blk.2.attn_q.scale", "blk.2.attn_q.scale"),
         ("lm_head.weight", "output.weight"),
         ("model.norm.weight", "output_norm.weight"),
         ("model.layers.0.self_attn.surprise.weight", "model.layers.0.self_attn.surprise.weight"),
@@ -32,3 +37,10 @@ def test_the_sample_has_the_same_names_in_both_formats(packed: Path, i2_s: Path)
 def test_names(name: str, expected: str):
     """1bitLLM's sub norms lost, or a stranger's tensor given a name it does not have."""
     assert canonical(name) == expected
+
+
+@pytest.mark.parametrize("part", [*HF_NAMES, *(f"{part}{NORM_IN}" for part in PROJECTIONS)])
+def test_every_name_comes_back(part: str):
+    """A weight written to a folder under a name that reads back as another."""
+    name = f"{part}.weight" if part in ("token_embd", "output_norm", "output") else f"blk.7.{part}.weight"
+    assert canonical(hf_name(name)) == name

@@ -41,6 +41,14 @@ def test_a_sound_model_earns_nothing(packed: Path, samples: Path):
             assert scan_findings(checkpoint) == ()
 
 
+def test_a_scale_in_a_tensor_of_its_own_is_not_lost(tmp_path: Path):
+    """A first conversion of mainline, whose every matrix has the scale 1 beside a factor, called damaged."""
+    matrix = ternary(pack_i2_s(trits(), 1.0), (128, 256))
+    factor = floats("blk.0.attn_q.scale", np.array([0.25]))
+    assert [finding.code for finding in scan(tmp_path / "a.gguf", matrix)] == ["scale-one"]
+    assert scan(tmp_path / "b.gguf", matrix, factor) == []
+
+
 def with_scale(scale: float) -> bytes:
     return pack_i2_s(trits(), scale)
 

@@ -6,85 +6,39 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import save_file
 
+from tests.engine import shapes
 from tests.engine.reference import Plain
+from tests.engine.shapes import hf_name
 
-VOCAB, EMBED, FFN, LAYERS, HEADS, KV_HEADS, HEAD_DIM = 300, 128, 256, 2, 4, 2, 32
-POSITIONS = 64
-HF = {
-    "attn_q": "self_attn.q_proj",
-    "attn_k": "self_attn.k_proj",
-    "attn_v": "self_attn.v_proj",
-    "attn_output": "self_attn.o_proj",
-    "ffn_gate": "mlp.gate_proj",
-    "ffn_up": "mlp.up_proj",
-    "ffn_down": "mlp.down_proj",
-    "attn_norm": "input_layernorm",
-    "attn_sub_norm": "self_attn.attn_sub_norm",
-    "ffn_norm": "post_attention_layernorm",
-    "ffn_sub_norm": "mlp.ffn_sub_norm",
-}
-MATRICES = {
-    "attn_q": (HEADS * HEAD_DIM, EMBED),
-    "attn_k": (KV_HEADS * HEAD_DIM, EMBED),
-    "attn_v": (KV_HEADS * HEAD_DIM, EMBED),
-    "attn_output": (EMBED, HEADS * HEAD_DIM),
-    "ffn_gate": (FFN, EMBED),
-    "ffn_up": (FFN, EMBED),
-    "ffn_down": (EMBED, FFN),
-}
-GAINS = {"attn_norm": EMBED, "attn_sub_norm": HEADS * HEAD_DIM, "ffn_norm": EMBED, "ffn_sub_norm": FFN}
+SIZES = shapes.Sizes(vocab=300, embed=128, ffn=256, layers=2, heads=4, kv_heads=2, head_dim=32, positions=64)
+GAINS = ("attn_norm", "attn_sub_norm", "ffn_norm", "ffn_sub_norm")
 
 
 def plain_model(seed: int, activation: str = "relu2", *, tied: bool = True) -> Plain:
     """Return a random model; scales differ between matrices, so that swapping two shows."""
     random = np.random.default_rng(seed)
-    dense = {"token_embd": random.normal(0, 1, (VOCAB, EMBED)), "output_norm": random.uniform(0.5, 1.5, EMBED)}
+    dense = {
+        "token_embd": random.normal(0, 1, (SIZES.vocab, SIZES.embed)),
+        "output_norm": random.uniform(0.5, 1.5, SIZES.embed),
+    }
     if not tied:
-        dense["output"] = random.normal(0, 1, (VOCAB, EMBED))
+        dense["output"] = random.normal(0, 1, (SIZES.vocab, SIZES.embed))
     ternary = {}
-    for layer in range(LAYERS):
-        for name, shape in MATRICES.items():
+    for layer in range(SIZES.layers):
+        for name, shape in SIZES.matrices.items():
             trits = random.choice([-1, 0, 1], shape, p=[0.3, 0.4, 0.3]).astype(np.int8)
             ternary[f"blk.{layer}.{name}"] = trits, float(np.float32(random.uniform(0.5, 2)))
-        for name, size in GAINS.items():
-            dense[f"blk.{layer}.{name}"] = random.uniform(0.5, 1.5, size)
+        for name in GAINS:
+            dense[f"blk.{layer}.{name}"] = random.uniform(0.5, 1.5, SIZES.norms[name])
     dense = {name: values.astype(np.float32) for name, values in dense.items()}
-    return Plain(dense, ternary, HEADS, KV_HEADS, LAYERS, 10000.0, 1e-5, activation)
-
-
-def hf_name(name: str) -> str:
-    """Return Hugging Face's spelling of a GGUF-style tensor name without `.weight`."""
-    top = {"token_embd": "model.embed_tokens", "output_norm": "model.norm", "output": "lm_head"}
-    if name in top:
-        return top[name]
-    _, layer, part = name.split(".")
-    return f"model.layers.{layer}.{HF[part]}"
+    return Plain(dense, ternary, SIZES.heads, SIZES.kv_heads, SIZES.layers, 10000.0, 1e-5, activation)
 
 
 def config_json(model: Plain) -> dict:
     """Return the config.json of `model`, packed with multiply scales."""
-    return {
-        "architectures": ["BitNetForCausalLM"],
-        "model_type": "bitnet",
-        "vocab_size": VOCAB,
-        "hidden_size": EMBED,
-        "intermediate_size": FFN,
-        "num_hidden_layers": LAYERS,
-        "num_attention_heads": HEADS,
-        "num_key_value_heads": KV_HEADS,
-        "head_dim": HEAD_DIM,
-        "hidden_act": model.activation,
-        "max_position_embeddings": POSITIONS,
-        "rms_norm_eps": model.eps,
-        "rope_theta": model.theta,
-        "tie_word_embeddings": "output" not in model.dense,
-        "attention_bias": False,
-        "quantization_config": {
-            "quant_method": "bitnet",
-            "linear_class": "autobitlinear",
-            "quantization_mode": "offline",
-        },
-    }
+    quantization = {"quant_method": "bitnet", "linear_class": "autobitlinear", "quantization_mode": "offline"}
+    config = shapes.config_json(model, SIZES, "BitNetForCausalLM", "bitnet")
+    return {**config, "quantization_config": quantization}
 
 
 def hf_pack(trits: np.ndarray) -> np.ndarray:

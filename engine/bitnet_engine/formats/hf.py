@@ -88,24 +88,31 @@ def read_config(folder: Path, limits: Limits) -> tuple[bytes, dict[str, Any], li
         return b"", {}, []
     # HF1BitLLM's file holds quantization_config twice, and transformers reads the last one.
     data = read_json(path, limits)
-    config, repeated = parse_object(data, path, where=CONFIG, last_wins=("quantization_config",))
+    config, repeated = parse_object(
+        data, path, where=CONFIG, last_wins=("quantization_config",), values=limits.json_values
+    )
     message = "holds quantization_config twice; the last one is read, as transformers does"
     findings = [Finding("config-key-twice", "warning", CONFIG, message, "remove the first")] if repeated else []
     return data, config, findings
 
 
 def read_json(path: Path, limits: Limits) -> bytes:
-    """Return the bytes of a small file.
+    """Return the bytes of a small file; raises as `read_file`."""
+    return read_file(path, limits.json_bytes, "json_bytes")
+
+
+def read_file(path: Path, limit: int, name: str) -> bytes:
+    """Return all bytes of a file of at most `limit` bytes, the limit that is called `name`.
 
     Raises:
-        FormatError: it is larger than `limits.json_bytes`, or no regular file.
+        FormatError: it is larger, or no regular file.
+        StorageError: it cannot be read, or changes meanwhile.
     """
     source = SourceFile.open(path)
     try:
-        if source.size > limits.json_bytes:
+        if source.size > limit:
             raise FormatError(
-                f"{path}: has {source.size} bytes, the limit is {limits.json_bytes}; "
-                f"raise the limit json_bytes to read it"
+                f"{path}: has {source.size} bytes, the limit is {limit}; raise the limit {name} to read it"
             )
         return source.read(0, source.size)
     finally:
@@ -191,7 +198,7 @@ def tokenizer_files(folder: Path) -> dict[str, Path]:
 
 def _sharded(folder: Path, present: list[str], limits: Limits) -> Layout:
     path = folder / INDEX
-    index, _ = parse_object(read_json(path, limits), path)
+    index, _ = parse_object(read_json(path, limits), path, values=limits.json_values)
     weight_map = index.get("weight_map")
     if not isinstance(weight_map, dict) or not weight_map:
         raise FormatError(f"{path}: has no weight_map of tensors to files; fetch it again")

@@ -95,7 +95,7 @@ def _entries(source: SourceFile, limits: Limits) -> tuple[dict[str, Any], int]:
         raise FormatError(
             f"{source.path}: the header holds more than {limits.tensors} tensors; raise the limit tensors to read it"
         )
-    entries, _ = parse_object(data, source.path, where="the header")
+    entries, _ = parse_object(data, source.path, where="the header", values=limits.json_values)
     _check_metadata(source, entries.pop("__metadata__", {}))
     return entries, PREFIX + length
 

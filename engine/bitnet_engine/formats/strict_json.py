@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from bitnet_engine.errors import FormatError
-from bitnet_engine.formats.types import quoted
+from bitnet_engine.formats.types import DEFAULT_LIMITS, quoted
 
 _LARGEST_INT = 2**64 - 1
 
@@ -22,13 +22,21 @@ class _Refusal(ValueError):
 
 
 def parse_object(
-    data: bytes, path: Path, *, where: str = "JSON", last_wins: tuple[str, ...] = ()
+    data: bytes,
+    path: Path,
+    *,
+    where: str = "JSON",
+    last_wins: tuple[str, ...] = (),
+    values: int = DEFAULT_LIMITS.json_values,
 ) -> tuple[dict[str, Any], list[str]]:
     """Return the JSON object in `data`, and the keys of `last_wins` that it held twice.
 
     Raises:
-        FormatError: `data` is not one strict JSON object.
+        FormatError: `data` is not one strict JSON object, or may hold more than `values` values.
     """
+    # Counted before parsing: a parsed value costs up to thirty times its bytes.
+    if data.count(b",") + data.count(b"[") + data.count(b"{") > values:
+        raise FormatError(f"{path}: {where} holds more than {values} values; raise the limit json_values to read it")
     repeated: list[str] = []
 
     def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:

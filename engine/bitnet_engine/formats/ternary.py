@@ -89,8 +89,8 @@ def unpack_tq2_0(data: bytes, shape: Shape) -> Trits:
     return Trits(_values((packed >> _LOW_FIRST[:, None]) & 3, shape), _block_scales(blocks, shape))
 
 
-def pack_tq2_0(trits: np.ndarray, scale: float) -> bytes:
-    """Pack int8 `[out, in]` as TQ2_0; as in ggml a block of zeros gets the scale 0.
+def pack_tq2_0(trits: np.ndarray, scale: float | np.ndarray) -> bytes:
+    """Pack int8 `[out, in]` as TQ2_0, with one scale or float32 `[out, in / 256]`; a block of zeros gets 0, as in ggml.
 
     Raises:
         ValueError: rows are no multiple of 256, a value is not a trit, or the scale is not exact in f16.
@@ -110,8 +110,8 @@ def unpack_tq1_0(data: bytes, shape: Shape) -> Trits:
     return Trits(_values(digits, shape), _block_scales(blocks, shape))
 
 
-def pack_tq1_0(trits: np.ndarray, scale: float) -> bytes:
-    """Pack int8 `[out, in]` as TQ1_0; as in ggml a block of zeros gets the scale 0.
+def pack_tq1_0(trits: np.ndarray, scale: float | np.ndarray) -> bytes:
+    """Pack int8 `[out, in]` as TQ1_0, with one scale or float32 `[out, in / 256]`; a block of zeros gets 0, as in ggml.
 
     Raises:
         ValueError: rows are no multiple of 256, a value is not a trit, or the scale is not exact in f16.
@@ -220,9 +220,10 @@ def _block_scales(blocks: np.ndarray, shape: Shape) -> np.ndarray:
     return scales.astype(np.float32).reshape(shape[0], shape[1] // TQ_BLOCK)
 
 
-def _with_scales(packed: np.ndarray, trits: np.ndarray, scale: float) -> bytes:
+def _with_scales(packed: np.ndarray, trits: np.ndarray, scale: float | np.ndarray) -> bytes:
     blank = ~trits.reshape(-1, TQ_BLOCK).any(axis=1)
-    scales = np.where(blank, np.float16(0), _exact(scale, np.dtype("<f2"))).astype("<f2")
+    stored = _exact(scale, np.dtype("<f2")).reshape(-1)
+    scales = np.where(blank, np.float16(0), stored).astype("<f2")
     return np.concatenate([packed, scales.view(np.uint8).reshape(-1, 2)], axis=1).tobytes()
 
 
@@ -245,11 +246,13 @@ def _codes(trits: np.ndarray) -> np.ndarray:
     return (trits + 1).astype(np.uint8)
 
 
-def _exact(scale: float, dtype: np.dtype) -> np.ndarray:
+def _exact(scale: float | np.ndarray, dtype: np.dtype) -> np.ndarray:
     with np.errstate(over="ignore"):
         stored = np.array(scale, dtype)
-    if float(stored) != scale:
-        raise ValueError(f"scale {scale!r} is not exact in {dtype.name}; the nearest is {float(stored)!r}")
+    wrong = stored.astype(np.float64) != scale
+    if wrong.any():
+        given, kept = np.asarray(scale)[wrong].flat[0], stored[wrong].flat[0]
+        raise ValueError(f"scale {float(given)!r} is not exact in {dtype.name}; the nearest is {float(kept)!r}")
     return stored
 
 

@@ -164,7 +164,9 @@ class Limits:
     """
 
     header_bytes: int = 256 * 1024 * 1024
-    json_bytes: int = 64 * 1024 * 1024
+    json_bytes: int = 16 * 1024 * 1024
+    json_values: int = 1_750_000
+    tokenizer_bytes: int = 64 * 1024 * 1024
     metadata_keys: int = 65_536
     metadata_strings: int = 4_000_000
     tensors: int = 200_000

@@ -8,10 +8,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from bitnet_engine.config import PROJECTIONS
 from bitnet_engine.errors import SettingError
 from bitnet_engine.formats import I2SLayout, Trits
 from bitnet_engine.formats.ternary import pack_i2_s, unpack_i2_s
+from bitnet_engine.naming import PROJECTIONS
 from bitnet_parity.faults.draft import Draft, Place, split
 from bitnet_parity.faults.fault import MEMORY, NUMPY, TWO_BIT, Fault, Fingerprint
 

@@ -16,9 +16,10 @@ from zlib import crc32
 
 import numpy as np
 
-from bitnet_engine.config import PROJECTIONS, Config
+from bitnet_engine.config import Config
 from bitnet_engine.errors import SettingError
 from bitnet_engine.formats import QuantType, Trits
+from bitnet_engine.naming import PROJECTIONS
 from bitnet_engine.numerics import Numerics
 from bitnet_parity.faults.numpy_model import Choices
 

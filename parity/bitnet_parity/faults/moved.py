@@ -4,10 +4,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from bitnet_engine.config import PROJECTIONS
 from bitnet_engine.errors import SettingError
 from bitnet_engine.formats import Trits
 from bitnet_engine.masters import absmean
+from bitnet_engine.naming import PROJECTIONS
 from bitnet_parity.faults.draft import Draft, Place, Tensor, split
 from bitnet_parity.faults.fault import Fault, Fingerprint
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from bitnet_engine.config import Config
+from bitnet_engine.errors import UnsupportedError
 from bitnet_engine.formats import Trits
 from bitnet_parity.faults.draft import Draft, Injected, Tensor, Tensors, seeded
 from bitnet_parity.faults.numpy_model import NumpyModel, Shape, Ternary
@@ -24,6 +25,7 @@ def inject_tensors(
 
     Raises:
         SettingError: there is no such fault, it is one of files alone, or the model has no place for it.
+        UnsupportedError: the numpy model has not this graph.
     """
     fault = targeted(name, "numpy")
     draft = Draft(config, tensors, seeded(name, seed), everywhere=everywhere or fault.whole)
@@ -32,8 +34,17 @@ def inject_tensors(
 
 
 def built(draft: Draft) -> NumpyModel:
-    """Return a draft as a model."""
+    """Return a draft as a model.
+
+    Raises:
+        UnsupportedError: its graph has norms of single matrices or rotary factors, which the numpy model has not.
+    """
     c = draft.config
+    if c.input_norm_eps is not None or c.rope_factors:
+        raise UnsupportedError(
+            "Norms of single matrices and scaled rotary frequencies are not computed in numpy. Put the fault into the "
+            "model's file, or into the model as it is loaded."
+        )
     tensors: Mapping[str, np.ndarray | Ternary] = {name: _plain(draft.tensors[name]) for name in draft.tensors}
     return NumpyModel(tensors, Shape(c.heads, c.kv_heads, c.head_dim), draft.choices)
 

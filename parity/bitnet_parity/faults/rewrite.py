@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import orjson
 
-from bitnet_engine.config import PROJECTIONS, Config
+from bitnet_engine.config import Config
 from bitnet_engine.diffing import weight_names
 from bitnet_engine.errors import SettingError
 from bitnet_engine.files import write_atomic
@@ -23,7 +23,7 @@ from bitnet_engine.formats import Checkpoint, OutTensor, QuantType, Trits, write
 from bitnet_engine.formats.floats import encode, rounded
 from bitnet_engine.formats.hf import CONFIG, SINGLE, scale_name
 from bitnet_engine.formats.safetensors_writer import writing_safetensors
-from bitnet_engine.naming import tensor_name
+from bitnet_engine.naming import PROJECTIONS, tensor_name
 from bitnet_parity.faults.draft import Tensor, Tensors, split
 from bitnet_parity.faults.encoding import stored
 

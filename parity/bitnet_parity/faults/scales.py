@@ -9,9 +9,9 @@ from math import log, pi, sqrt
 
 import numpy as np
 
-from bitnet_engine.config import PROJECTIONS
 from bitnet_engine.errors import SettingError
 from bitnet_engine.formats import Trits
+from bitnet_engine.naming import PROJECTIONS
 from bitnet_parity.faults.draft import Draft, Place, split
 from bitnet_parity.faults.fault import GGUF, MEMORY, Fault, Fingerprint
 

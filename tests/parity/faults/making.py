@@ -13,13 +13,16 @@ from bitnet_parity.faults.numpy_injection import built
 from tests.engine import families as F
 
 TOKENS = (7, 250, 3, 41, 3, 98)
-MHA = {"attn_k": (F.HEADS * F.HEAD_DIM, F.EMBED), "attn_v": (F.HEADS * F.HEAD_DIM, F.EMBED)}
+COMPUTED = ("bitnet", "1bitllm", "llama", "trilm", "dense", "qwen3")
+"""The families that the numpy model has the graph of."""
+MHA = ("attn_k", "attn_v")
 
 
 def config(made: F.Made) -> Config:
     """Return the config that the engine reads of a family's files."""
     p = made.plain
-    sizes = F.VOCAB, F.EMBED, F.LAYERS, p.heads, p.kv_heads, F.HEAD_DIM, F.FFN, F.POSITIONS
+    s = F.SIZES
+    sizes = s.vocab, s.embed, s.layers, p.heads, p.kv_heads, s.head_dim, s.ffn, s.positions
     ternary = made.family in ("bitnet", "1bitllm", "llama")
     eps = float(np.float32(p.eps))
     sub_norms, qk_norm = made.family in ("bitnet", "1bitllm"), made.family == "qwen3"
@@ -41,11 +44,11 @@ def multi_head(seed: int = 3) -> F.Made:
     """Return a 1bitLLM model whose keys have as many heads as its queries."""
     made = F.make("1bitllm", seed)
     random = np.random.default_rng(seed)
-    for layer in range(F.LAYERS):
-        for part, shape in MHA.items():
-            trits = random.choice([-1, 0, 1], shape).astype(np.int8)
+    for layer in range(F.SIZES.layers):
+        for part in MHA:
+            trits = random.choice([-1, 0, 1], F.SIZES.matrices["attn_q"]).astype(np.int8)
             made.plain.ternary[f"blk.{layer}.{part}"] = trits, 0.03125
-    made.plain = dataclasses.replace(made.plain, kv_heads=F.HEADS)
+    made.plain = dataclasses.replace(made.plain, kv_heads=F.SIZES.heads)
     return made
 
 

@@ -92,7 +92,7 @@ def test_a_seed_is_a_place(made, name):
 def test_everywhere_is_every_matrix(made):
     """Red when a converter's bug, which no matrix escapes, is put into one."""
     _, where, _ = inject(made["bitnet"], "scale-inverse", everywhere=True)
-    assert len(where.changed) == 7 * families.LAYERS
+    assert len(where.changed) == 7 * families.SIZES.layers
     assert where.layer is None
 
 

@@ -1,7 +1,7 @@
-"""Bad model files: a name, how to make it, the exit code it must end with, and words of its one line.
+"""Bad model files, which no command opens: GGUF, SafeTensors, folders and their indices.
 
-A case's builder writes below a folder and returns the path to open. Declared sizes are huge and files are
-small: what reads or reserves before it compares is caught by the memory that the tests allow.
+Declared sizes are huge and files are small: what reads or reserves before it compares is caught by the memory
+that the tests allow.
 """
 
 import gzip
@@ -11,8 +11,6 @@ import os
 import pickle
 import struct
 import zipfile
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,34 +30,13 @@ from tests.badfiles.builders import (
     text,
     u32,
 )
-
-BAD, IO = 3, 4
-"""Exit codes of a bad file and of a file system that refuses."""
+from tests.badfiles.case import BAD, IO, Case, file, files
 
 HUGE = 2**40
 
 
-@dataclass(frozen=True)
-class Case:
-    """A bad file, and what is said of it."""
-
-    name: str
-    build: Callable[[Path], Path]
-    exit_code: int
-    says: str
-
-
-def _file(name: str, data: bytes) -> Callable[[Path], Path]:
-    def build(folder: Path) -> Path:
-        path = folder / name
-        path.write_bytes(data)
-        return path
-
-    return build
-
-
 def _gguf(name: str, data: bytes, says: str) -> Case:
-    return Case(f"gguf-{name}", _file("model.gguf", data), BAD, says)
+    return Case(f"gguf-{name}", file("model.gguf", data), BAD, says)
 
 
 def _pair(name: str, value: bytes, says: str) -> Case:
@@ -73,28 +50,23 @@ def _tensor(name: str, tensor: Tensor, says: str, data: int = 64) -> Case:
 
 
 def _safe(name: str, data: bytes, says: str) -> Case:
-    return Case(f"safetensors-{name}", _file("model.safetensors", data), BAD, says)
+    return Case(f"safetensors-{name}", file("model.safetensors", data), BAD, says)
 
 
 def _header(name: str, entries: dict[str, Any], says: str, data: int = 16) -> Case:
     return _safe(name, safetensors_file(entries, bytes(data)), says)
 
 
-def _folder(name: str, files: dict[str, bytes], says: str) -> Case:
-    def build(folder: Path) -> Path:
-        for file, data in files.items():
-            (folder / file).write_bytes(data)
-        return folder
-
-    return Case(name, build, BAD, says)
+def _folder(name: str, contents: dict[str, bytes], says: str) -> Case:
+    return Case(name, files(contents), BAD, says)
 
 
 def _index(name: str, weight_map: Any, says: str, **extra: bytes) -> Case:
     """A folder of two shards, a.safetensors of wa and b.safetensors of wb, with this weight_map."""
-    files = {f"{shard}.safetensors": _one(f"w{shard}") for shard in "ab"}
-    files |= {f"{file}.safetensors": data for file, data in extra.items()}
-    files["model.safetensors.index.json"] = json.dumps({"weight_map": weight_map}).encode()
-    return _folder(f"index-{name}", files, says)
+    shards = {f"{shard}.safetensors": _one(f"w{shard}") for shard in "ab"}
+    shards |= {f"{shard}.safetensors": data for shard, data in extra.items()}
+    shards["model.safetensors.index.json"] = json.dumps({"weight_map": weight_map}).encode()
+    return _folder(f"index-{name}", shards, says)
 
 
 def _config(name: str, data: bytes, says: str) -> Case:
@@ -141,7 +113,7 @@ def _sparse(folder: Path) -> Path:
 def _zip() -> bytes:
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w") as archive:
-        archive.writestr("archive/data.pkl", b"")
+        archive.writestr(zipfile.ZipInfo("archive/data.pkl"), b"")
     return stream.getvalue()
 
 
@@ -160,28 +132,28 @@ SPECIAL = [
     _folder("pytorch-folder", {"pytorch_model.bin": _zip()}, "holds no model"),
     _folder("two-ggufs", {"a.gguf": b"", "b.gguf": b""}, "holds 'a.gguf', 'b.gguf'; pass one of them"),
     _folder("shards-without-index", {"a.safetensors": b"", "b.safetensors": b""}, "and no model.safetensors.index"),
-    Case("empty", _file("x.gguf", b""), BAD, "is empty (0 bytes)"),
-    Case("one-byte", _file("x.gguf", b"G"), BAD, "has 1 bytes (47)"),
-    Case("seven-bytes", _file("x.safetensors", bytes(7)), BAD, "has 7 bytes"),
+    Case("empty", file("x.gguf", b""), BAD, "is empty (0 bytes)"),
+    Case("one-byte", file("x.gguf", b"G"), BAD, "has 1 bytes (47)"),
+    Case("seven-bytes", file("x.safetensors", bytes(7)), BAD, "has 7 bytes"),
     Case(
         "text",
-        _file("x.gguf", b"not a model at all"),
+        file("x.gguf", b"not a model at all"),
         BAD,
         "found 6e 6f 74 20 61 20 6d 6f 64 65 6c 20 61 74 20 61",
     ),
-    Case("gzip", _file("x.gguf", gzip.compress(small_gguf())), BAD, "looks like gzip data"),
-    Case("zip", _file("x.bin", _zip()), BAD, "looks like a zip archive, as PyTorch's .bin and .pt are"),
+    Case("gzip", file("x.gguf", gzip.compress(small_gguf(), mtime=0)), BAD, "looks like gzip data"),
+    Case("zip", file("x.bin", _zip()), BAD, "looks like a zip archive, as PyTorch's .bin and .pt are"),
     Case(
         "pickle",
-        _file("x.pt", pickle.dumps({"a": list(range(99))})),
+        file("x.pt", pickle.dumps({"a": list(range(99))}, protocol=4)),
         BAD,
         "a Python pickle, which is never loaded",
     ),
-    Case("lfs", _file("x.gguf", b"version https://git-lfs.github.com/spec/v1\n"), BAD, "run git lfs pull"),
-    Case("html", _file("x.gguf", b"<!DOCTYPE html><html>404</html>"), BAD, "looks like a web page"),
-    Case("json", _file("x.json", b'{"weight_map": {"a": "b"}}'), BAD, "looks like JSON: pass the folder"),
-    Case("zeros", _file("x.gguf", bytes(4096)), BAD, "looks like zeros, an unfinished download"),
-    Case("ggjt", _file("x.bin", b"tjgg" + bytes(64)), BAD, "looks like ggjt of before August 2023"),
+    Case("lfs", file("x.gguf", b"version https://git-lfs.github.com/spec/v1\n"), BAD, "run git lfs pull"),
+    Case("html", file("x.gguf", b"<!DOCTYPE html><html>404</html>"), BAD, "looks like a web page"),
+    Case("json", file("x.json", b'{"weight_map": {"a": "b"}}'), BAD, "looks like JSON: pass the folder"),
+    Case("zeros", file("x.gguf", bytes(4096)), BAD, "looks like zeros, an unfinished download"),
+    Case("ggjt", file("x.bin", b"tjgg" + bytes(64)), BAD, "looks like ggjt of before August 2023"),
 ]
 
 GGUF = [
@@ -297,6 +269,12 @@ SAFETENSORS = [
     _safe("nan", safetensors_raw(b'{"a": NaN}'), "the header holds NaN, which is not JSON"),
     _safe("infinite", safetensors_raw(b'{"a": 1e999}'), "holds '1e999', past the largest 64-bit float"),
     _safe("long-integer", safetensors_raw(b'{"a": ' + b"9" * 5000 + b"}"), "an integer of 5000 digits"),
+    _safe("values", safetensors_raw(b'{"a":[' + b"1," * 1_750_000 + b"1]}"), "holds more than 1750000 values"),
+    _safe(
+        "json-limit",
+        safetensors_raw(b"{" + bytes(17 << 20)),
+        "of JSON, the limit is 16777216; raise the limit json_bytes",
+    ),
     _safe("many", safetensors_raw(b'{"a":[' + b"{}," * 900_000 + b"{}]}"), "more than 200000 tensors"),
     _header("metadata", {"__metadata__": {"a": 1}}, "__metadata__ of the header must map strings to strings"),
     _header("entry", {"w": []}, "tensor 'w' must hold dtype, shape and data_offsets"),
@@ -360,4 +338,4 @@ FOLDERS = [
     Case("config-fifo", _fifo_config, BAD, "is a FIFO"),
 ]
 
-CASES = [*SPECIAL, *GGUF, *SAFETENSORS, *FOLDERS]
+MODELS = [*SPECIAL, *GGUF, *SAFETENSORS, *FOLDERS]
