@@ -235,7 +235,7 @@ def test_debug_shows_the_traceback_of_the_worker(i2_s, short_corpus):
     done = run("eval", i2_s, "--corpus", short_corpus, "--context", 300, "--debug")
     assert done.returncode == 2
     assert "session.py" in done.stderr
-    assert "_context" in done.stderr
+    assert "sides.py" in done.stderr
 
 
 def test_sigterm_leaves_no_half_written_artifact(packed, i2_s, tmp_path):
