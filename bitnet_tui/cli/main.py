@@ -25,6 +25,7 @@ COMMANDS = {
     "generate": "Continue a prompt.",
     "eval": "Score a corpus: mean nll and perplexity.",
     "parity": "Compare two checkpoints of one model and judge whether they still agree.",
+    "judge": "Judge a stored parity report by another profile.",
     "replay": "Measure one line of parity_failures.jsonl again, from that line alone.",
     "record": "Write a model's logits on a corpus, to be compared without the model.",
     "verify": "Prove that a model's answer is the same again: fresh processes, other shapes.",

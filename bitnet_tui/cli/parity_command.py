@@ -15,6 +15,7 @@ from bitnet_tui.cli.options import (
     json_option,
     make_folder,
     max_tokens_option,
+    nonempty,
     numerics_option,
     pair_reading_options,
     path,
@@ -28,7 +29,29 @@ from bitnet_tui.display.plain import parity_lines
 EXIT_CODES = {"PASS": 0, "FAIL": 1, "INCONCLUSIVE": 5}
 
 profile_option = click.option(
-    "--profile", default="quantized", show_default=True, help="The limits to judge by: lossless, fp32 or quantized."
+    "--profile",
+    default="quantized",
+    show_default=True,
+    callback=nonempty,
+    metavar="NAME|FILE.toml",
+    help="The limits to judge by: lossless, nightly, fp32, quantized, or a file of your own (docs/parity.md).",
+)
+exact_option = click.option(
+    "--exact", is_flag=True, help="Take tau-b over the whole vocabulary on every token, however large it is."
+)
+floor_option = click.option(
+    "--noise-floor",
+    "floor_documents",
+    type=click.IntRange(0, 2**31 - 1),
+    metavar="N",
+    help="Documents on which the reference is measured against itself; 0 measures no noise floor. Default: 4.",
+)
+seed_option = click.option(
+    "--seed",
+    type=click.IntRange(0, 2**63 - 1),
+    default=0,
+    show_default=True,
+    help="Chooses the ids of the tau-b estimate, and the noise of the noise floor.",
 )
 resume_option = click.option(
     "--resume", is_flag=True, help="Go on with the interrupted run in the folder of --export, to the same bytes."
@@ -63,8 +86,9 @@ def parity_options(function: Callable[..., int]) -> Callable[..., int]:
     """Give a command the options of a parity run; all but --json and --export are fields of the request."""
     numerics = (candidate_numerics_option, numerics_option)
     scope = (max_tokens_option, context_option, profile_option, corpus_option)
+    depth = (seed_option, floor_option, exact_option)
     outputs = (resume_option, report_option, junit_option, export_option, json_option)
-    for option in (*outputs, pair_reading_options, *numerics, *scope):
+    for option in (*outputs, pair_reading_options, *numerics, *depth, *scope):
         function = option(function)
     return function
 

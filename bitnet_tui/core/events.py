@@ -11,7 +11,8 @@ so an older program can show a newer run; a stream without `run.end` was interru
 | `stage` | name, status (start, done), seconds |
 | `plan` | documents, tokens: how much is to be scored, known once the corpus is tokenised |
 | `gate` | gate, status (PASS, FAIL, INCONCLUSIVE), value, limit, detail |
-| `token` | index, document, position, token, text, tau_b, kl, nll_reference, nll_candidate, same_top, margin |
+| `token` | index, document, position, token, text, kl, js, nll_reference, nll_candidate, delta_p, same_top, margin |
+| | tau_b (exact where tau_b_error is 0), tau_b_error, tau_top, nmse, cosine, max_abs, overlap |
 | | top_reference and top_candidate: [[id, text, logit], …], best first |
 | `document` | name, tokens, nll_reference, nll_candidate (sums in nats); eval: nll |
 | `stats` | tensor; ternary: neg, zero, pos, code3, scale, entropy; dense: rms, min, max, nan |

@@ -19,7 +19,7 @@ from bitnet_tui.core.events import Event
 from bitnet_tui.core.text import number, safe
 from bitnet_tui.core.token_table import TokenTable
 
-BELIEF_LIMITS = {"lossless": 1.0, "fp32": 0.95, "quantized": 0.60}
+BELIEF_LIMITS = {"lossless": 1.0, "nightly": 0.99, "fp32": 0.95, "quantized": 0.60}
 """The median tau-b a profile asks for (docs, parity §1), until the run's own `gate` event states it."""
 
 FUNNEL = ("tokenizer", "belief", "probability")

@@ -32,12 +32,6 @@ from bitnet_tui.core.store import new_id
 if TYPE_CHECKING:
     from bitnet_engine.config import Config
     from bitnet_engine.formats import Checkpoint
-    from bitnet_parity.comparison import Item
-    from bitnet_parity.corpus import Corpus
-    from bitnet_parity.gates import Gates
-    from bitnet_parity.journal import Journal
-    from bitnet_parity.sources import Side
-    from bitnet_tui.core.sides import Opened
 
 __all__ = [
     "JOURNAL",
@@ -52,6 +46,7 @@ __all__ = [
     "environment",
     "export_report",
     "inspect",
+    "judge",
     "locked_folder",
     "run",
     "side_path",
@@ -61,6 +56,8 @@ __all__ = [
 ]
 
 Request = dict[str, Any]
+REPORT = "report.json"
+"""What a run's folder calls its report."""
 
 NOT_ASKED = ("export", "resume", "report", "junit")
 """Fields of a request that say where results go, and change none of them."""
@@ -118,6 +115,27 @@ def _quiet_libraries() -> Iterator[None]:
         os.close(kept)
 
 
+def judge(path: str, profile: str) -> dict[str, Any]:
+    """Judge the stored report at `path` by a profile, named or a .toml file; JSON-ready.
+
+    Raises:
+        BitnetError: no report of this version there, or no such profile.
+    """
+    import bitnet_parity as parity
+
+    gates = parity.Gates.named(profile)
+    file = Path(path) / REPORT if Path(path).is_dir() else Path(path)
+    report = parity.Report.load(file)
+    return {
+        "schema": "bitnet-tui/judgement",
+        "schema_version": 1,
+        "report": str(file).encode("utf-8", "backslashreplace").decode(),
+        "judgement": report.judge(gates).to_json(),
+        "stored": report.judgement.to_json(),
+        "stamp": dict(report.stamp),
+    }
+
+
 def side_path(text: str) -> str:
     """Return the path that a side of a comparison names, without its kind. Raises SettingError for a kind alone."""
     from bitnet_parity.sources import parse_side
@@ -152,7 +170,8 @@ def run(request: Request) -> Iterator[Event]:
     |---|---|
     | all | i2s_layout="auto", kernel_config=None; parity and diff also candidate_i2s_layout, candidate_kernel_config |
     | eval, generate, parity, record, verify | numerics=NUMERICS[0]; parity also candidate_numerics=numerics |
-    | parity | reference, candidate, corpus=None, profile, context=None, max_tokens=None, export=None, resume=False |
+    | parity | reference, candidate, corpus=None, profile, context=None, max_tokens=None, export=None, resume=False, |
+    | | exact=False, seed=0, floor_documents=None |
     | record | path, folder, corpus=None, context=None, max_tokens=None |
     | replay | path, row |
     | verify | path, runs, tokens |
@@ -198,13 +217,21 @@ def _derived_id(asked: Request, stamp: dict[str, Any]) -> str:
     return "x" + hashlib.sha256(dumps([asked, stamp])).hexdigest()[:12]
 
 
+def _kernel_warning() -> Iterator[Event]:
+    """Say so where the native kernel should have multiplied and XLA does: nothing else would show why it is slow."""
+    from bitnet_engine.kernels import backend
+
+    if (chosen := backend()).missed:
+        yield {"event": "warn", "message": f"trits are multiplied by {chosen.describe()}, the slower way"}
+
+
 def _parity(request: Request) -> Iterator[Event]:
     import bitnet_parity as parity
-    from bitnet_tui.core import sides
+    from bitnet_tui.core import comparing, sides
 
-    gates = parity.Gates.profile(request["profile"])
+    gates = parity.Gates.named(request["profile"])
     named = [parity.parse_side(request[side]) for side in ("reference", "candidate")]
-    corpus = _given_corpus(request, named)
+    corpus = comparing.given_corpus(request, named, resource_dir("eval"))
     yield (start := _start(request))
     loaded: list[sides.Opened] = []
     with sides.open_checkpoints(named, _reading(request), _reading(request, "candidate_")) as files:
@@ -216,76 +243,22 @@ def _parity(request: Request) -> Iterator[Event]:
         for i, name in enumerate(("reference", "candidate")):
             opening = partial(sides.open_side, named[i], files[i], numerics[i], context)
             yield from stage(f"load {name}", opening, loaded)
-    inputs = _inputs(loaded, corpus)
+    if any(side.kind == "model" for side in named):
+        yield from _kernel_warning()
+    inputs = comparing.inputs(loaded, corpus)
     stamp = sides.stamp(*loaded)
-    settings = {"context": context, "max_tokens": request.get("max_tokens")}
-    with _journal(request, {"stamp": stamp, **settings, **inputs}) as journal:
-        stream = parity.stream(**inputs, **settings, gates=gates, stamp={**stamp, "id": start["id"]}, journal=journal)
-        yield from _parity_events(stream, gates, request.get("export"))
-
-
-def _inputs(loaded: "list[Opened]", corpus: "Corpus | None") -> dict[str, Any]:
-    """Return the sides as `parity.stream` takes them. A side without a tokenizer goes by the other's."""
-    (reference, candidate) = loaded
-    tokenizers = [side.tokenizer for side in loaded if side.tokenizer is not None]
-    if not tokenizers:
-        raise SettingError("Both sides are kld: files, which hold no tokenizer; put a model or a recording on one.")
-    brought = [text for side in loaded if (text := side.corpus(tokenizers[0].bos)) is not None]
-    return {
-        "reference": reference.source,
-        "candidate": candidate.source,
-        "reference_tokenizer": reference.tokenizer or tokenizers[0],
-        "candidate_tokenizer": candidate.tokenizer or tokenizers[0],
-        "corpus": brought[0] if brought else corpus,
-        "reference_description": reference.description,
-        "candidate_description": candidate.description,
+    settings = {
+        "context": context,
+        "max_tokens": request.get("max_tokens"),
+        "exact": request.get("exact", False),
+        "seed": request.get("seed", 0),
+        "floor_documents": comparing.floor_documents(request),
     }
-
-
-def _given_corpus(request: Request, named: "list[Side]") -> "Corpus | None":
-    import bitnet_parity as parity
-
-    if not any(side.kind == "kld" for side in named):
-        return parity.load_corpus(_corpus_path(request))
-    if request.get("corpus") is not None:
-        raise SettingError("A kld: file brings the text it was made from; leave --corpus out.")
-    return None
-
-
-@contextmanager
-def _journal(request: Request, known: dict[str, Any]) -> "Iterator[Journal | None]":
-    """Yield the journal of an export, and none for a run that writes nothing."""
-    from bitnet_parity.failures import identity
-    from bitnet_parity.journal import Journal
-
-    if not request.get("export"):
-        yield None
-        return
-    settings = {name: known[name] for name in ("context", "max_tokens")}
-    descriptions = known["reference_description"], known["candidate_description"]
-    head = identity(known["stamp"], *descriptions, settings, known["corpus"].sha256)
-    with Journal.open(Path(request["export"]) / JOURNAL, head, resume=request.get("resume", False)) as journal:
-        yield journal
-
-
-def _parity_events(stream: "Iterator[Item]", gates: "Gates", export: str | None) -> Iterator[Event]:
-    import bitnet_parity as parity
-
-    for item in stream:
-        if isinstance(item, parity.Report):
-            if export:
-                item.export(Path(export))
-            yield from ({"event": "gate", **gate.to_json()} for gate in item.judgement.gates)
-            yield {"event": "report", "report": item.to_json()}
-        elif isinstance(item, parity.TokenizerParity):
-            # The first gate is known before any token is scored: no need to wait for the others.
-            early = parity.judge_tokenizer(item.strings, item.equal, gates)
-            yield {"event": "gate", **early.to_json()}
-        else:
-            yield {"event": _EVENTS[type(item).__name__], **item.to_json()}
-
-
-_EVENTS = {"Stage": "stage", "Plan": "plan", "TokenRow": "token", "DocumentRow": "document"}
+    variants = comparing.variants(loaded[0].source, settings["seed"])
+    with comparing.open_journal(JOURNAL, request, settings, {"stamp": stamp, **inputs}) as journal:
+        stamp = {**stamp, "id": start["id"]}
+        stream = parity.stream(**inputs, **settings, gates=gates, variants=variants, stamp=stamp, journal=journal)
+        yield from comparing.parity_events(stream, gates, request.get("export"))
 
 
 def _eval(request: Request) -> Iterator[Event]:
@@ -299,6 +272,7 @@ def _eval(request: Request) -> Iterator[Event]:
     with _open(request) as checkpoint:
         context = sides.window(request.get("context"), [sides.read_header(parity.Side("model", ""), checkpoint)])
         yield from stage("load model", lambda: sides.load_model(checkpoint, _numerics(request)), loaded)
+    yield from _kernel_warning()
     model, description = loaded[0]
     stamp = engine.stamp(id=start["id"], numerics=model.numerics.value)
     stream = parity.evaluate(
@@ -323,6 +297,7 @@ def _generate(request: Request) -> Iterator[Event]:
     loaded: list[Any] = []
     with _open(request) as checkpoint:
         yield from stage("load model", lambda: sides.load_model(checkpoint, _numerics(request)), loaded)
+    yield from _kernel_warning()
     model, description = loaded[0]
     names = ("temperature", "top_k", "top_p", "seed")
     sampler = engine.Sampler(**{name: request[name] for name in names})

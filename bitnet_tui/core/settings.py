@@ -35,7 +35,7 @@ FILE_VARIABLE = "BITNET_TUI_CONFIG"
 """Names another file than `config.toml` in the user's configuration folder."""
 
 DEFAULT_THEME = "bitnet-dark"
-PROFILES = ("lossless", "fp32", "quantized")
+PROFILES = ("lossless", "nightly", "fp32", "quantized")
 
 
 class _NotAllowedError(Exception):

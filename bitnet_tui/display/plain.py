@@ -83,27 +83,82 @@ def parity_lines(report: dict[str, Any]) -> list[str]:
         *_config_lines(report["reference"]["config"], report["candidate"]["config"]),
         "",
     ]
-    for gate in judgement["gates"]:
-        value, limit = _number(gate["value"], 6), f"{gate['limit']:g}"
-        lines.append(f"{MARKS[gate['status']]} {gate['gate']:<12}{value:>10}  limit {limit:<6} {gate['detail']}")
+    lines += _gate_lines(judgement)
     if difference := report["tokenizer"]["first_difference"]:
         lines.append(
             f"  first different ids: {safe(difference['string'])}, byte {difference['byte_offset']}, "
             f"{safe(repr(difference['text']))}: {difference['ids_reference']} against {difference['ids_candidate']}"
         )
-    tau_b, kl = metrics["tau_b"], metrics["kl"]
-    lines += [
+    lines += ["", *_metric_lines(metrics), *_floor_lines(report["floor"]), ""]
+    lines += _precision_lines(report)
+    lines.append(
+        f"{judgement['verdict']}  (profile {safe(judgement['profile'])}, numerics {report['stamp']['numerics']})"
+    )
+    return lines
+
+
+def judgement_lines(result: dict[str, Any]) -> list[str]:
+    """Return `judge`'s answer: the report, its gates under the other profile, the verdict last."""
+    judgement, stored = result["judgement"], result["stored"]
+    return [
+        f"report      {safe(result['report'])}",
+        f"stored      {stored['verdict']}  (profile {safe(stored['profile'])})",
         "",
+        *_gate_lines(judgement),
+        "",
+        f"{judgement['verdict']}  (profile {safe(judgement['profile'])})",
+    ]
+
+
+def _gate_lines(judgement: dict[str, Any]) -> list[str]:
+    return [
+        f"{MARKS[gate['status']]} {gate['gate']:<12}{_number(gate['value'], 6):>10}  limit {gate['limit']:<6.6g} "
+        f"{gate['detail']}"
+        for gate in judgement["gates"]
+    ]
+
+
+def _metric_lines(metrics: dict[str, Any]) -> list[str]:
+    """Return the table of numbers; those of llama.cpp's --kl-divergence under its names."""
+    tau_b, kl, delta_p = metrics["tau_b"], metrics["kl"], metrics["delta_p"]
+    flips, ratio = metrics["flips"], metrics["delta_mean_nll"]
+    same = metrics["same_top"]
+    estimated = f", estimated on {tau_b['estimated']:,} tokens" if tau_b["estimated"] else ""
+    kinds = "" if flips["real"] is None else f": {flips['near_tie']} near-ties, {flips['real']} real"
+    return [
         f"tau-b       median {_number(tau_b['median'], 6)} · 1 % {_number(tau_b['p01'], 6)} · "
-        f"min {_number(tau_b['min'], 6)}",
+        f"min {_number(tau_b['min'], 6)}{estimated}",
+        f"tau-b top   median {_number(metrics['tau_top']['median'], 6)} · min {_number(metrics['tau_top']['min'], 6)}, "
+        f"of the {tau_b['top']:,} best ids of either side",
         f"mean nll    reference {_number(metrics['mean_nll_reference'], 6)} · "
         f"candidate {_number(metrics['mean_nll_candidate'], 6)} nats/token",
-        f"KL          mean {_number(kl['mean'], 6)} · max {_number(kl['max'], 6)} nats",
-        f"same top    {_number(_percent(metrics['same_top']), 3)} % · {metrics['flips']} flips",
-        "",
-        *_precision_lines(report),
-        f"{judgement['verdict']}  (profile {judgement['profile']}, numerics {report['stamp']['numerics']})",
+        f"PPL         base {_number(metrics['perplexity_reference'], 6)} · "
+        f"Q {_number(metrics['perplexity_candidate'], 6)} · Cor {_number(_percent(metrics['nll_correlation']), 2)} %",
+        f"ln(PPL(Q)/PPL(base))  {_number(ratio['estimate'], 6)} ± {_number(ratio['standard_error'], 6)}"
+        f"{_interval(ratio['interval'])}; bootstrap{_bounds(ratio['bootstrap']['interval'])}",
+        f"KLD         mean {_number(kl['mean'], 6)} · 99 % {_number(kl['p99'], 6)} · "
+        f"median {_number(kl['median'], 6)} · max {_number(kl['max'], 6)} nats",
+        f"Δp          mean {_number(_percent(delta_p['mean']), 3)} · RMS {_number(_percent(delta_p['rms']), 3)} · "
+        f"1 % {_number(_percent(delta_p['p01']), 3)} · 99 % {_number(_percent(delta_p['p99']), 3)} %",
+        f"Same top p  {_number(_percent(same['share']), 3)} %{_percent_bounds(same['interval'])} · "
+        f"{_count(flips['count'], 'flip')}{kinds}",
+        f"logits      NMSE {_tiny(metrics['nmse']['mean'])} · cosine {_number(metrics['cosine']['mean'], 6)} · "
+        f"max |Δ| {_number(metrics['max_abs']['max'], 6)} · JS {_tiny(metrics['js']['mean'])} · "
+        f"top-{metrics['top_k']} overlap {_number(_percent(metrics['overlap']['mean']), 2)} %",
     ]
+
+
+def _floor_lines(floor: dict[str, Any] | None) -> list[str]:
+    """Return what the reference differs from itself by, a variant a line."""
+    if floor is None:
+        return ["noise floor not measured (--noise-floor 0)"]
+    scope = f"{_count(floor['tokens'], 'token')} of {_count(floor['documents'], 'document')}"
+    lines = [f"noise floor the reference against itself, {scope}; near-tie up to margin {_tiny(floor['margin'])}"]
+    for variant in floor["variants"]:
+        lines.append(
+            f"  {safe(variant['name']):<16} tau-b {_number(variant['tau_b'], 6)} · "
+            f"|Δ nll| {_tiny(variant['delta_mean_nll'])} · KLD {_tiny(variant['kl'])} · NMSE {_tiny(variant['nmse'])}"
+        )
     return lines
 
 
@@ -142,9 +197,22 @@ def _config_lines(reference: dict[str, Any], candidate: dict[str, Any]) -> list[
     ]
 
 
+def _tiny(value: float | None) -> str:
+    return "undefined" if value is None else f"{value:.3g}"
+
+
 def _interval(bounds: list[float | None]) -> str:
+    return f", 95 % interval{shown}, clustered by document" if (shown := _bounds(bounds)) else ""
+
+
+def _bounds(bounds: list[float | None]) -> str:
     low, high = bounds
-    return "" if low is None or high is None else f", 95 % interval [{low:.6f}, {high:.6f}], clustered by document"
+    return "" if low is None or high is None else f" [{low:.6f}, {high:.6f}]"
+
+
+def _percent_bounds(bounds: list[float | None]) -> str:
+    low, high = bounds
+    return "" if low is None or high is None else f" [{100 * low:.2f}, {100 * high:.2f}]"
 
 
 def _count(number: int, noun: str) -> str:

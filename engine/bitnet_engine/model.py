@@ -24,7 +24,7 @@ from bitnet_engine.layers import Keep, activate, as_is, attention, rms_norm, rop
 from bitnet_engine.linears import linear, to_bfloat16
 from bitnet_engine.naming import PROJECTIONS
 from bitnet_engine.numerics import Numerics
-from bitnet_engine.packing import Linear
+from bitnet_engine.packing import Linear, PackedTernary, one_of
 from bitnet_engine.tokenizer import Tokenizer
 
 SMALLEST_BUCKET = 32
@@ -53,6 +53,14 @@ class Layers(eqx.Module):
     def linears(self) -> dict[str, Linear]:
         """Return the matrices by name."""
         return {name: getattr(self, name) for name in PROJECTIONS}
+
+    def at(self, layer: Int[Array, ""]) -> "Layers":
+        """Return the weights of one block."""
+        return jax.tree.map(partial(_at, layer), self, is_leaf=lambda leaf: isinstance(leaf, PackedTernary))
+
+
+def _at(layer: Int[Array, ""], stacked: PackedTernary | Array) -> PackedTernary | Array:
+    return stacked.at(layer) if isinstance(stacked, PackedTernary) else one_of(stacked, layer)
 
 
 class Weights(eqx.Module):
@@ -177,18 +185,22 @@ def forward(
     positions = cache.length + jnp.arange(tokens.shape[0])
     tables = rope_tables(positions, config.head_dim, config.rope_theta, config.rope_factors, graph.keep)
 
+    # Over the index of a layer, not its slices: the kernel reads the stack in place, where slices would be copies, and
+    # rows are written into the one cache that is carried, where stacking each layer's would copy it all.
     def block(
-        hidden: Float[Array, "seq embed"], xs: tuple[Layers, Array, Array]
-    ) -> tuple[Float[Array, "seq embed"], tuple[Array, Array]]:
-        layer, k_rows, v_rows = xs
+        carry: tuple[Float[Array, "seq embed"], Array, Array], index: Int[Array, ""]
+    ) -> tuple[tuple[Float[Array, "seq embed"], Array, Array], None]:
+        hidden, all_k, all_v = carry
+        layer = weights.layers.at(index)
         q, k, v = _qkv(graph, layer, hidden, tables)
-        k_rows = jax.lax.dynamic_update_slice(k_rows, k, (cache.length, 0, 0))
-        v_rows = jax.lax.dynamic_update_slice(v_rows, v, (cache.length, 0, 0))
-        mixed = attention(q, k_rows, v_rows, positions, graph.keep)
+        all_k = jax.lax.dynamic_update_slice(all_k, k[None], (index, cache.length, 0, 0))
+        all_v = jax.lax.dynamic_update_slice(all_v, v[None], (index, cache.length, 0, 0))
+        mixed = attention(q, one_of(all_k, index), one_of(all_v, index), positions, graph.keep)
         hidden = graph.keep(hidden + graph.linear(graph.norm(mixed, layer.attn_sub_norm), layer, "attn_output"))
-        return graph.keep(hidden + _feed_forward(graph, layer, hidden)), (k_rows, v_rows)
+        return (graph.keep(hidden + _feed_forward(graph, layer, hidden)), all_k, all_v), None
 
-    hidden, (k, v) = jax.lax.scan(block, weights.token_embd[tokens], (weights.layers, cache.k, cache.v))
+    start = weights.token_embd[tokens], cache.k, cache.v
+    (hidden, k, v), _ = jax.lax.scan(block, start, jnp.arange(config.layers))
     return hidden, KVCache(k, v, cache.length + tokens.shape[0])
 
 

@@ -3,17 +3,21 @@
     w = PackedTernary.from_trits(trits, scale)        # trits int8 [out, in] in {-1, 0, 1}
     y = bitlinear(x, w)                               # int8 activations, int32 accumulation, one rescale
 
-The layout here serves XLA and is no file format: field f of byte (o, j) is the trit + 1 of row o, column
-f·in/4 + j, so that unpacking one field gives a contiguous slab of columns and needs no shuffle.
+Two layouts, neither a file format. Slabs serve XLA: field f of byte (o, j) is the trit + 1 of row o, column
+f·in/4 + j, so that unpacking one field gives a contiguous slab of columns and needs no shuffle. Tiles serve the native
+kernel (`kernels`). Which one a PackedTernary has is settled when it is made; results are the same bits.
 """
 
+from dataclasses import replace
 from math import lcm
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int, UInt8
+from jaxtyping import Array, Bool, Float, Int, Shaped, UInt8
+
+from bitnet_engine import kernels
 
 FIELDS = 4
 ACTIVATION_LEVELS = 127.0
@@ -23,19 +27,33 @@ ABSMAX_FLOOR = 1e-5  # as transformers' ActQuant clamps it; an all-zero row must
 class PackedTernary(eqx.Module):
     """A ternary matrix `trits · scale`, or a stack of them with a leading layer axis."""
 
-    codes: UInt8[Array, "*layer out in_packed"]
+    codes: UInt8[Array, "*stack rows bytes"]
     scale: Float[Array, "*layer"]
     features: int = eqx.field(static=True)
-    """Input features; the packed axis is padded with zero trits to a multiple of four."""
+    """Input features; the packed axis is padded with zero trits."""
+    tiled: int | None = eqx.field(static=True, default=None)
+    """Output features of a matrix in the native kernel's tiles, which pad them; None where the codes are slabs."""
+    layer: Int[Array, ""] | None = None
+    """Which matrix of a tiled stack this is: the kernel finds it there, where slicing it out would copy it."""
 
     @classmethod
     def from_trits(cls, trits: np.ndarray, scale: float) -> "PackedTernary":
-        """Pack int8 trits [out, in] with their multiply scale."""
+        """Pack int8 trits [out, in] with their multiply scale, for what multiplies in this process."""
+        if kernels.backend().name == "native":
+            return cls(jnp.asarray(kernels.pack(trits)), jnp.float32(scale), trits.shape[1], trits.shape[0])
         return cls(jnp.asarray(pack(trits)), jnp.float32(scale), trits.shape[1])
 
     def to_trits(self) -> np.ndarray:
         """Return the int8 trits [*layer, out, in]."""
+        if self.tiled is not None:
+            return np.asarray(kernels.unpack(self.codes, self.tiled, self.features))
         return _to_trits(self.codes, self.features)
+
+    def at(self, layer: Int[Array, ""]) -> "PackedTernary":
+        """Return one matrix of the stack."""
+        if self.tiled is not None:
+            return replace(self, scale=one_of(self.scale, layer), layer=layer)
+        return replace(self, codes=one_of(self.codes, layer), scale=one_of(self.scale, layer))
 
 
 class BlockTernary(eqx.Module):
@@ -68,6 +86,11 @@ Linear = PackedTernary | BlockTernary | Array
 """A matrix [*layer, out, in] that `linears.linear` multiplies with: an Array is dense, float32."""
 
 
+def one_of(stacked: Shaped[Array, " layer *part"], layer: Int[Array, ""]) -> Shaped[Array, " *part"]:
+    """Return one layer's part of a stack."""
+    return jax.lax.dynamic_index_in_dim(stacked, layer, keepdims=False)
+
+
 def stack(matrices: list[Linear]) -> Linear:
     """Stack the matrices of all layers, as the least general kind that holds each of them exactly."""
     if any(isinstance(matrix, jax.Array) for matrix in matrices):
@@ -83,8 +106,7 @@ def _blocked(matrix: Linear) -> BlockTernary:
     assert not isinstance(matrix, jax.Array)
     if isinstance(matrix, BlockTernary):
         return matrix
-    rows = jnp.full((matrix.codes.shape[0], 1), matrix.scale)
-    return BlockTernary(matrix.codes, rows, matrix.features)
+    return BlockTernary.from_trits(matrix.to_trits(), np.asarray(matrix.scale))
 
 
 def _dense(matrix: Linear) -> Array:
@@ -110,6 +132,8 @@ def _to_trits(codes: Array, features: int) -> np.ndarray:
 
 def unpack(w: PackedTernary | BlockTernary) -> Int[Array, "out features"]:
     """Return the int8 trits of one matrix, inside a compiled program."""
+    if isinstance(w, PackedTernary) and w.tiled is not None:
+        return kernels.unpack(w.codes if w.layer is None else one_of(w.codes, w.layer), w.tiled, w.features)
     planes = [(w.codes >> 2 * field & 3).astype(jnp.int8) - jnp.int8(1) for field in range(FIELDS)]
     return jnp.concatenate(planes, axis=-1)[:, : w.features]
 
@@ -140,9 +164,11 @@ def quantize_activations(
 def ternary_matmul(q: Int[Array, "seq features"], w: PackedTernary | BlockTernary) -> Int[Array, "seq out"]:
     """Return the exact integer sums q · tritsᵀ in int32 (|sum| ≤ 128 · features).
 
-    One int8 dot a field. XLA on CPU has no fast path for one row (formats of 1 row run 3 to 14 times
+    Of slabs, one int8 dot a field. XLA on CPU has no fast path for one row (formats of 1 row run 3 to 14 times
     slower than of 2), so a lone row is computed beside a row of zeros.
     """
+    if isinstance(w, PackedTernary) and w.tiled is not None:
+        return kernels.ternary_matmul(q, w.codes, _layer(w), w.tiled)
     rows, slab = q.shape[0], w.codes.shape[-1]
     padded = jnp.pad(q, ((0, 1 if rows == 1 else 0), (0, FIELDS * slab - w.features)))
     total = jnp.zeros((padded.shape[0], w.codes.shape[-2]), jnp.int32)
@@ -160,5 +186,14 @@ def bitlinear(x: Float[Array, "seq features"], w: PackedTernary) -> Float[Array,
     differently, and half an ulp can move a code of the next layer. By the reciprocal, because XLA makes that of a
     division by a broadcast anyway.
     """
+    if w.tiled is not None:
+        return kernels.bitlinear(x, w.codes, w.scale, _layer(w), w.tiled)
     q, scale = quantize_activations(x)
-    return ternary_matmul(q, w).astype(jnp.float32) * (1 / scale)[:, None] * w.scale
+    y = ternary_matmul(q, w).astype(jnp.float32) * (1 / scale)[:, None] * w.scale
+    # Changes nothing but that y is used twice, without which LLVM rounds it and the residual's addition as one: other
+    # bits than transformers' and the native kernel's. XLA removes its own barriers before that.
+    return jnp.where(jnp.isnan(y), jnp.nan, y)
+
+
+def _layer(w: PackedTernary) -> Int[Array, ""]:
+    return jnp.int32(0) if w.layer is None else w.layer

@@ -23,7 +23,7 @@ ISA_FLAGS = ("avx2", "fma", "avx_vnni", "avx512f", "avx512_vnni", "amx_int8", "a
 
 def stamp(**facts: Any) -> dict[str, Any]:
     """Return the environment of this process, with `facts` (hashes, seeds, numerics) added."""
-    return {**_environment(), "device": _device(), **facts}
+    return {**_environment(), "device": _device(), "kernel": _kernel(), **facts}
 
 
 @cache
@@ -65,6 +65,12 @@ def _device() -> str | None:
         return None
     device = jax.devices()[0]
     return f"{device.platform}: {device.device_kind}"
+
+
+def _kernel() -> str | None:
+    """What multiplies trits; None in a process that has not come to it."""
+    kernels = sys.modules.get("bitnet_engine.kernels")
+    return None if kernels is None else kernels.backend().describe()
 
 
 def _cpu_flags() -> list[str]:

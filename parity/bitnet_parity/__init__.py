@@ -17,30 +17,36 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from bitnet_parity.belief import Belief
     from bitnet_parity.comparison import Inputs, Item, compare, stream
     from bitnet_parity.corpus import Corpus, Document, load_corpus, windows
     from bitnet_parity.evaluation import Evaluation, ScoredDocument, evaluate
     from bitnet_parity.failures import FailureLog
-    from bitnet_parity.gates import GateResult, Gates, Judgement, Numbers, Verdict, judge, judge_tokenizer
+    from bitnet_parity.floor import Floor
+    from bitnet_parity.gates import GateResult, Judgement, Numbers, Verdict, judge, judge_tokenizer
     from bitnet_parity.metrics import WindowMetrics, measure
+    from bitnet_parity.profiles import Gates
     from bitnet_parity.report import Report
     from bitnet_parity.rows import DocumentRow, Plan, Stage, TokenRow
     from bitnet_parity.sources import LogitSource, Side, TokenizerSource, parse_side
-    from bitnet_parity.statistics import ClusteredMean, clustered_mean
+    from bitnet_parity.statistics import ClusteredMean, bootstrap_interval, clustered_mean
     from bitnet_parity.tau import tau_b, tau_b_rows
     from bitnet_parity.tokenization import BATTERY, TokenizerDifference, TokenizerParity, compare_tokenizers
 
 _MODULES = {
+    "belief": ("Belief",),
     "comparison": ("Inputs", "Item", "compare", "stream"),
     "corpus": ("Corpus", "Document", "load_corpus", "windows"),
     "evaluation": ("Evaluation", "ScoredDocument", "evaluate"),
     "failures": ("FailureLog",),
-    "gates": ("GateResult", "Gates", "Judgement", "Numbers", "Verdict", "judge", "judge_tokenizer"),
+    "floor": ("Floor",),
+    "gates": ("GateResult", "Judgement", "Numbers", "Verdict", "judge", "judge_tokenizer"),
     "metrics": ("WindowMetrics", "measure"),
+    "profiles": ("Gates",),
     "report": ("Report",),
     "rows": ("DocumentRow", "Plan", "Stage", "TokenRow"),
     "sources": ("LogitSource", "Side", "TokenizerSource", "parse_side"),
-    "statistics": ("ClusteredMean", "clustered_mean"),
+    "statistics": ("ClusteredMean", "bootstrap_interval", "clustered_mean"),
     "tau": ("tau_b", "tau_b_rows"),
     "tokenization": ("BATTERY", "TokenizerDifference", "TokenizerParity", "compare_tokenizers"),
 }
@@ -48,12 +54,14 @@ _HOME = {name: module for module, names in _MODULES.items() for name in names}
 
 __all__ = [  # spelled out for type checkers; a test holds it equal to the table above
     "BATTERY",
+    "Belief",
     "ClusteredMean",
     "Corpus",
     "Document",
     "DocumentRow",
     "Evaluation",
     "FailureLog",
+    "Floor",
     "GateResult",
     "Gates",
     "Inputs",
@@ -72,6 +80,7 @@ __all__ = [  # spelled out for type checkers; a test holds it equal to the table
     "TokenizerSource",
     "Verdict",
     "WindowMetrics",
+    "bootstrap_interval",
     "clustered_mean",
     "compare",
     "compare_tokenizers",

@@ -98,7 +98,7 @@ def evaluate(
     for document in documents:
         nll = 0.0
         for path in windows(document.ids, bos=tokenizer.bos, context=context):
-            nll += float(target_nll(predictions("model", source, path), path[1:], tokenizer.vocab_size).sum())
+            nll += sum(target_nll(predictions("model", source, path), path[1:], tokenizer.vocab_size).tolist())
         rows.append(ScoredDocument(document.name, document.tokens, nll))
         yield rows[-1]
     yield Evaluation(corpus, tuple(rows), {"context": context, "max_tokens": max_tokens})

@@ -17,7 +17,7 @@ from typing import Any
 import orjson
 
 from bitnet_engine.files import atomic_file
-from bitnet_parity.gates import Gates
+from bitnet_parity.profiles import Gates
 from bitnet_parity.rows import TokenRow, finite
 
 LIMIT = 64 << 20

@@ -3,17 +3,18 @@
     judgement = judge(report.numbers(), Gates.profile("quantized"))
     judgement.verdict is Verdict.PASS
 
-The gates stand in funnel order: different ids make beliefs incomparable, different beliefs explain a
-different probability. A missing number fails its gate; it never passes as 0. Knows no model and no corpus.
+Limits come from `profiles`, and are never finer than what the reference differs from itself by. The gates
+stand in funnel order: different ids make beliefs incomparable, different beliefs explain a different
+probability. A missing number fails its gate; it never passes as 0. Knows no model and no corpus.
 """
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
 
-from bitnet_engine.errors import SettingError
+from bitnet_parity.profiles import Gates
 from bitnet_parity.statistics import ClusteredMean, clustered_mean, documents_needed
 
 MIN_DOCUMENTS = 20
@@ -29,65 +30,11 @@ class Verdict(Enum):
 
 
 @dataclass(frozen=True)
-class Gates:
-    """The limits of one profile (docs/parity.md §1).
-
-    `exact` asks for tau_b = 1 and equal nll on every single token, not in the median and the mean.
-    """
-
-    name: str
-    tokenizer_rate: float
-    """Least share of strings with the same ids."""
-    tokenizer_rate_excluded: bool
-    """Whether the rate has to be over `tokenizer_rate`, not just at it."""
-    median_tau_b: float
-    """Least median over tokens."""
-    delta_mean_nll: float
-    """Largest |Δ mean nll|, nats/token."""
-    exact: bool
-
-    @classmethod
-    def profile(cls, name: str) -> "Gates":
-        """Return the gates of the profile `name`.
-
-        Raises:
-            SettingError: no such profile.
-        """
-        if name not in _PROFILES:
-            raise SettingError(f"profile '{name}' is not known; choose one of {', '.join(_PROFILES)}")
-        return cls(name, **_PROFILES[name])
-
-
-_PROFILES: dict[str, dict[str, Any]] = {
-    "lossless": {
-        "tokenizer_rate": 1.0,
-        "tokenizer_rate_excluded": False,
-        "median_tau_b": 1.0,
-        "delta_mean_nll": 0.0,
-        "exact": True,
-    },
-    "fp32": {
-        "tokenizer_rate": 1.0,
-        "tokenizer_rate_excluded": False,
-        "median_tau_b": 0.95,
-        "delta_mean_nll": 1e-2,
-        "exact": False,
-    },
-    "quantized": {
-        "tokenizer_rate": 0.95,
-        "tokenizer_rate_excluded": True,
-        "median_tau_b": 0.60,
-        "delta_mean_nll": 2e-2,
-        "exact": False,
-    },
-}
-
-
-@dataclass(frozen=True)
 class Numbers:
     """All that the gates look at. NaN or a count of undefined values says what is missing.
 
-    nll_* and `counts` hold one sum in nats and one count of tokens for each document.
+    nll_* and `counts` hold one sum in nats and one count of tokens for each document. `tau_b_estimated` tokens have
+    an estimate with the mean standard error `tau_b_error`. floor_* are those of `floor.Floor`.
     """
 
     strings: int
@@ -96,6 +43,10 @@ class Numbers:
     tau_b_median: float
     tau_b_undefined: int
     tau_b_not_one: int
+    tau_b_estimated: int
+    tau_b_error: float
+    floor_tau_b: float
+    floor_delta_mean_nll: float
     nll_undefined: int
     nll_unequal: int
     nll_reference: Sequence[float]
@@ -142,10 +93,24 @@ class Judgement:
 def judge(numbers: Numbers, gates: Gates) -> Judgement:
     """Judge `numbers` by `gates`: FAIL if any gate fails, else INCONCLUSIVE if any is, else PASS."""
     tokenizer = judge_tokenizer(numbers.strings, numbers.strings_equal, gates)
-    results = (tokenizer, _belief(numbers, gates), _probability(numbers, gates))
+    widened = gates.over_floor(numbers.floor_tau_b, numbers.floor_delta_mean_nll)
+    belief, probability = _belief(numbers, widened), _probability(numbers, widened)
+    results = (
+        tokenizer,
+        _told(belief, gates.median_tau_b, gates),
+        _told(probability, gates.delta_mean_nll, gates),
+    )
     statuses = {result.status for result in results}
     verdict = next((v for v in (Verdict.FAIL, Verdict.INCONCLUSIVE) if v in statuses), Verdict.PASS)
     return Judgement(gates.name, verdict, results)
+
+
+def _told(result: GateResult, asked: float, gates: Gates) -> GateResult:
+    """Say where a limit is another than the profile's."""
+    if result.limit == asked:
+        return result
+    why = f"limit {asked:g} widened to {result.limit:.6g}, {gates.floor_factor:g} × the noise floor"
+    return replace(result, detail=f"{why}; {result.detail}")
 
 
 def judge_tokenizer(strings: int, equal: int, gates: Gates) -> GateResult:
@@ -159,15 +124,32 @@ def judge_tokenizer(strings: int, equal: int, gates: Gates) -> GateResult:
 def _belief(numbers: Numbers, gates: Gates) -> GateResult:
     if not numbers.tokens:
         return _nothing_scored("belief", gates.median_tau_b)
-    undefined = f"; undefined on {numbers.tau_b_undefined}, counted as failing" if numbers.tau_b_undefined else ""
-    if gates.exact:
-        passed = numbers.tau_b_not_one == 0
-        detail = f"tau-b is 1 on {numbers.tokens - numbers.tau_b_not_one} of {numbers.tokens} tokens{undefined}"
-    else:
-        # Comparing with NaN is False: a median that is missing fails.
-        passed = numbers.tau_b_median >= gates.median_tau_b
-        detail = f"median tau-b over {numbers.tokens} tokens{undefined}"
-    return GateResult("belief", _pass_if(passed), numbers.tau_b_median, gates.median_tau_b, detail)
+    decide = _belief_exact if gates.exact else _belief_median
+    status, detail = decide(numbers, gates.median_tau_b)
+    if numbers.tau_b_undefined:
+        detail += f"; undefined on {numbers.tau_b_undefined}, counted as failing"
+    return GateResult("belief", status, numbers.tau_b_median, gates.median_tau_b, detail)
+
+
+def _belief_exact(numbers: Numbers, _limit: float) -> tuple[Verdict, str]:
+    found = f"tau-b is 1 on {numbers.tokens - numbers.tau_b_not_one} of {numbers.tokens} tokens"
+    if numbers.tau_b_not_one or not numbers.tau_b_estimated:
+        # A pair of ids that disagrees in the subset disagrees in the whole: an estimate under 1 is proof.
+        return _pass_if(not numbers.tau_b_not_one), found
+    return Verdict.INCONCLUSIVE, f"{found}; {numbers.tau_b_estimated} of them are estimates, run with --exact"
+
+
+def _belief_median(numbers: Numbers, limit: float) -> tuple[Verdict, str]:
+    found = f"median tau-b over {numbers.tokens} tokens"
+    # A median that is missing fails, however it was come by.
+    if numbers.tau_b_estimated and not math.isnan(numbers.tau_b_median):
+        error = numbers.tau_b_error
+        found += f", estimated on {numbers.tau_b_estimated} with a standard error of {error:.6f}"
+        # All tokens share one subset, so their errors need not average out. An error of NaN decides nothing.
+        if not abs(numbers.tau_b_median - limit) > 2 * error:
+            return Verdict.INCONCLUSIVE, f"{found}; too near the limit for an estimate, run with --exact"
+    # Comparing with NaN is False: a median that is missing fails.
+    return _pass_if(numbers.tau_b_median >= limit), found
 
 
 def _probability(numbers: Numbers, gates: Gates) -> GateResult:

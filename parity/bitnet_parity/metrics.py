@@ -1,6 +1,6 @@
-"""What one token says about two models: nll, KL, tau-b, the best ids of both.
+"""What one token says about two models: nll, tau-b, divergences, the best ids of both.
 
-    window = measure(reference_logits, candidate_logits, targets, vocab=4096, top_k=10)
+    window = measure(reference_logits, candidate_logits, targets, vocab=4096, top_k=10, belief=Belief(vocab=4096))
     window.kl, window.tau_b                             # float64 [tokens]
 
 Both sides are [tokens, vocab] float32; row i is scored on targets[i]. Log-probabilities are float64 and
@@ -14,7 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from bitnet_engine.errors import BitnetError
-from bitnet_parity.tau import tau_b, tau_b_rows
+from bitnet_parity.belief import Belief, TauRows
+from bitnet_parity.distances import js_divergence, kl_divergence, log_softmax, logit_distances
 
 # Rows are worked through in blocks of about this many logits: 8 MiB in float64.
 _BLOCK = 1 << 20
@@ -24,27 +25,43 @@ _BLOCK = 1 << 20
 class WindowMetrics:
     """One value a token, all arrays [tokens]; NaN where undefined.
 
-    nll and kl are in nats, kl is KL(reference ‖ candidate), margin is the reference's best logit less its
-    second. top_* hold (id, logit) best first, equal logits by id.
+    tau_b is over the whole vocabulary: exact where tau_b_error is 0, else an estimate with that standard error;
+    tau_top is exact over the best ids of both sides (`belief`). nll, kl and js are in nats, kl is KL(reference ‖
+    candidate), delta_p is the candidate's probability of the target less the reference's. nmse, cosine and max_abs
+    are of the raw logits. overlap is the share of the top_k best ids that both sides hold, margin the reference's
+    best logit less its second. top_* hold (id, logit) best first, equal logits by id.
     """
 
     tau_b: np.ndarray
+    tau_b_error: np.ndarray
+    tau_top: np.ndarray
     kl: np.ndarray
+    js: np.ndarray
     nll_reference: np.ndarray
     nll_candidate: np.ndarray
+    delta_p: np.ndarray
+    nmse: np.ndarray
+    cosine: np.ndarray
+    max_abs: np.ndarray
+    overlap: np.ndarray
     same_top: np.ndarray
     margin: np.ndarray
     top_reference: tuple[tuple[tuple[int, float], ...], ...]
     top_candidate: tuple[tuple[tuple[int, float], ...], ...]
 
 
+_TAUS = ("tau_b", "tau_b_error", "tau_top")
+_BLOCKWISE = (*_TAUS, "kl", "js", "nll_reference", "nll_candidate", "nmse", "cosine", "max_abs")
+
+
 def measure(
-    reference: np.ndarray, candidate: np.ndarray, targets: Sequence[int], *, vocab: int, top_k: int
+    reference: np.ndarray, candidate: np.ndarray, targets: Sequence[int], *, vocab: int, top_k: int, belief: Belief
 ) -> WindowMetrics:
     """Compare the logits [tokens, ≥ vocab] of both sides, row i against the id targets[i].
 
     Columns from `vocab` on are the padding of an embedding matrix and dropped, as is, row by row, an id
-    that both sides rule out with −inf: equal padding would raise tau-b for nothing.
+    that both sides rule out with −inf: equal padding would raise tau-b for nothing. `belief` says on which
+    tokens tau-b is exact.
 
     Raises:
         BitnetError: not float32 matrices of one row a target, or vocabularies of two sizes.
@@ -52,25 +69,42 @@ def measure(
     reference, candidate = _columns("reference", reference, vocab), _columns("candidate", candidate, vocab)
     _check(reference, candidate, targets)
     ids = np.asarray(targets, np.int64)
-    nll_reference, nll_candidate, kl, tau = (np.empty(len(ids)) for _ in range(4))
+    columns = {name: np.empty(len(ids)) for name in _BLOCKWISE}
     for rows in _blocks(*reference.shape):
-        ref, cand = reference[rows], candidate[rows]
-        log_p, log_q = log_softmax(ref), log_softmax(cand)
-        at = np.arange(len(ref)), ids[rows]
-        nll_reference[rows], nll_candidate[rows] = -log_p[at], -log_q[at]
-        kl[rows] = kl_divergence(log_p, log_q)
-        tau[rows] = _tau_b(ref, cand)
+        for name, values in _block(reference[rows], candidate[rows], ids[rows], belief).items():
+            columns[name][rows] = values
+    belief.refine(TauRows(*(columns[name] for name in _TAUS)), reference, candidate)
     top_reference, top_candidate = _top(reference, max(top_k, 2)), _top(candidate, max(top_k, 1))
+    margin = np.array([_margin(best) for best in top_reference])
+    top_reference, top_candidate = ([best[:top_k] for best in side] for side in (top_reference, top_candidate))
+    with np.errstate(under="ignore"):
+        delta_p = np.exp(-columns["nll_candidate"]) - np.exp(-columns["nll_reference"])
     return WindowMetrics(
-        tau_b=tau,
-        kl=kl,
-        nll_reference=nll_reference,
-        nll_candidate=nll_candidate,
+        **columns,
+        delta_p=delta_p,
+        overlap=np.array([_overlap(*both) for both in zip(top_reference, top_candidate, strict=True)]),
         same_top=_same_top(reference, candidate),
-        margin=np.array([_margin(best) for best in top_reference]),
-        top_reference=tuple(best[:top_k] for best in top_reference),
-        top_candidate=tuple(best[:top_k] for best in top_candidate),
+        margin=margin,
+        top_reference=tuple(top_reference),
+        top_candidate=tuple(top_candidate),
     )
+
+
+def _block(reference: np.ndarray, candidate: np.ndarray, ids: np.ndarray, belief: Belief) -> dict[str, np.ndarray]:
+    """Measure some rows: float64 of the whole vocabulary exists for these only."""
+    log_p, log_q = log_softmax(reference), log_softmax(candidate)
+    at = np.arange(len(ids)), ids
+    tau, distances = belief.rows(reference, candidate), logit_distances(reference, candidate)
+    return {
+        **dict(zip(_TAUS, (tau.tau_b, tau.error, tau.top), strict=True)),
+        "kl": kl_divergence(log_p, log_q),
+        "js": js_divergence(log_p, log_q),
+        "nll_reference": -log_p[at],
+        "nll_candidate": -log_q[at],
+        "nmse": distances.nmse,
+        "cosine": distances.cosine,
+        "max_abs": distances.max_abs,
+    }
 
 
 def target_nll(logits: np.ndarray, targets: Sequence[int], vocab: int) -> np.ndarray:
@@ -86,24 +120,6 @@ def target_nll(logits: np.ndarray, targets: Sequence[int], vocab: int) -> np.nda
         log_p = log_softmax(logits[rows])
         nll[rows] = -log_p[np.arange(len(log_p)), ids[rows]]
     return nll
-
-
-def log_softmax(logits: np.ndarray) -> np.ndarray:
-    """Return log-probabilities, float64 [rows, vocab]; NaN all over a row with a NaN or no finite maximum."""
-    wide = logits.astype(np.float64)
-    with np.errstate(invalid="ignore"):  # inf − inf: such a row has no distribution, and NaN says so
-        wide -= wide.max(axis=1, keepdims=True)
-    return wide - np.log(np.exp(wide).sum(axis=1, keepdims=True))
-
-
-def kl_divergence(log_p: np.ndarray, log_q: np.ndarray) -> np.ndarray:
-    """Return KL(p ‖ q) in nats, float64 [rows]: exactly 0 for equal rows, inf where q is 0 and p is not."""
-    with np.errstate(invalid="ignore"):
-        terms = np.exp(log_p) * (log_p - log_q)
-    terms[np.isneginf(log_q)] = np.inf  # also where exp(log_p) underflows and 0·inf would be NaN
-    terms[np.isneginf(log_p)] = 0.0  # p·log p → 0
-    # Rounding can leave −1e-17 where p and q nearly agree; no divergence is negative. NaN stays NaN.
-    return np.maximum(terms.sum(axis=1), 0.0)
 
 
 def top(row: np.ndarray, k: int) -> tuple[tuple[int, float], ...]:
@@ -149,14 +165,6 @@ def _blocks(rows: int, vocab: int) -> Iterator[slice]:
     return (slice(start, start + step) for start in range(0, rows, step))
 
 
-def _tau_b(reference: np.ndarray, candidate: np.ndarray) -> np.ndarray:
-    ruled_out = np.isneginf(reference) & np.isneginf(candidate)
-    if not ruled_out.any():
-        return tau_b_rows(reference, candidate)
-    pairs = zip(reference, candidate, ~ruled_out, strict=True)
-    return np.array([tau_b(ref[kept], cand[kept]) for ref, cand, kept in pairs])
-
-
 def _same_top(reference: np.ndarray, candidate: np.ndarray) -> np.ndarray:
     known = ~(np.isnan(reference).any(axis=1) | np.isnan(candidate).any(axis=1))
     return known & (reference.argmax(axis=1) == candidate.argmax(axis=1))
@@ -170,3 +178,8 @@ def _margin(best: tuple[tuple[int, float], ...]) -> float:
     if len(best) < 2 or not np.isfinite(best[0][1]):
         return float("nan")
     return best[0][1] - best[1][1]
+
+
+def _overlap(reference: tuple[tuple[int, float], ...], candidate: tuple[tuple[int, float], ...]) -> float:
+    shared = {token for token, _ in reference} & {token for token, _ in candidate}
+    return len(shared) / len(reference)

@@ -13,9 +13,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import orjson
 
 from bitnet_engine.errors import FormatError, SettingError, StorageError
+from bitnet_parity.belief import WORST, Belief
 from bitnet_parity.scoring import Scorer
 from bitnet_parity.sources import LogitSource, TokenizerSource
 from bitnet_parity.stamps import differences
@@ -119,7 +121,11 @@ def replay(
     """
     fields, fed = line.fields, len(line.fields["path"])
     settings = fields["settings"]
-    scorer = Scorer(reference, candidate, tokenizer, context=settings["context"], top_k=settings["top_k"])
+    belief = Belief(vocab=tokenizer.vocab_size, exact=fields.get("tau_b_error") == 0, seed=settings["seed"])
+    # What was estimated is estimated again: with worse values enough, no token is among the worst.
+    belief.note(np.full(WORST, -2.0))
+    limits = {"context": settings["context"], "top_k": settings["top_k"]}
+    scorer = Scorer(reference, candidate, tokenizer, belief=belief, **limits)
     row = scorer.score(fields["document"], fields["position"], line.window, first=fed).rows[0].to_json()
     # Where a token stands in the run is no property of the case.
     found = {name: value for name, value in row.items() if name != "index"}
@@ -161,7 +167,7 @@ def _check(where: str, value: Any) -> None:
         all(type(id) is int and id >= 0 for name in ("path", "following") for id in value[name])
         and value["path"]
         and value["following"]
-        and all(type(settings.get(name)) is int for name in ("context", "top_k"))
+        and all(type(settings.get(name)) is int for name in ("context", "top_k", "seed"))
         and all(isinstance(value[side].get("path"), str) for side in ("reference", "candidate"))
     )
     if not sound:

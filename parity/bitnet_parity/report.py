@@ -20,21 +20,24 @@ from bitnet_engine.errors import FormatError, StorageError
 from bitnet_engine.files import write_atomic
 from bitnet_parity.exporting import SUFFIXES, export
 from bitnet_parity.failures import FailureLog
-from bitnet_parity.gates import GateResult, Gates, Judgement, Numbers, Verdict, judge
+from bitnet_parity.floor import Floor
+from bitnet_parity.gates import GateResult, Judgement, Numbers, Verdict, judge
+from bitnet_parity.profiles import Gates
 from bitnet_parity.rows import DocumentRow
 from bitnet_parity.tokenization import TokenizerDifference, TokenizerParity
 
 SCHEMA = "bitnet-tui/parity-report"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 @dataclass(frozen=True)
 class Report:
     """What was compared, what was measured, and the verdict under the gates of the run.
 
-    `stamp`, `reference` and `candidate` are the caller's words about the machine and the two models;
-    `settings` are context, top_k and max_tokens; `corpus` is name, sha256, documents and tokens;
-    `metrics` is laid out as `Tally.summary` says. All of them JSON-ready.
+    `stamp`, `reference` and `candidate` are the caller's words about the machine and the two models; `settings`
+    are context, top_k, max_tokens, exact, seed and floor_documents; `corpus` is name, sha256, documents and
+    tokens; `floor` is None where the run was told to measure none; `metrics` is laid out as `Tally.summary`
+    says. All of them JSON-ready.
     """
 
     stamp: Mapping[str, Any]
@@ -43,6 +46,7 @@ class Report:
     settings: Mapping[str, Any]
     corpus: Mapping[str, Any]
     tokenizer: TokenizerParity
+    floor: Floor | None
     metrics: Mapping[str, Any]
     documents: tuple[DocumentRow, ...]
     failures: int
@@ -52,7 +56,7 @@ class Report:
 
     def numbers(self) -> Numbers:
         """Return what gates look at."""
-        return gather(self.tokenizer, self.metrics, self.documents)
+        return gather(self.tokenizer, self.floor, self.metrics, self.documents)
 
     def judge(self, gates: Gates) -> Judgement:
         """Judge the stored numbers by `gates`."""
@@ -69,6 +73,7 @@ class Report:
             "settings": dict(self.settings),
             "corpus": dict(self.corpus),
             "tokenizer": self.tokenizer.to_json(),
+            "floor": None if self.floor is None else self.floor.to_json(),
             "metrics": dict(self.metrics),
             "documents": [row.to_json() for row in self.documents],
             "failures": self.failures,
@@ -127,7 +132,9 @@ class Report:
         return report
 
 
-def gather(tokenizer: TokenizerParity, metrics: Mapping[str, Any], documents: tuple[DocumentRow, ...]) -> Numbers:
+def gather(
+    tokenizer: TokenizerParity, floor: Floor | None, metrics: Mapping[str, Any], documents: tuple[DocumentRow, ...]
+) -> Numbers:
     """Gather what gates look at from the parts of a report."""
     tau_b = metrics["tau_b"]
     return Numbers(
@@ -137,6 +144,10 @@ def gather(tokenizer: TokenizerParity, metrics: Mapping[str, Any], documents: tu
         tau_b_median=_number(tau_b["median"]),
         tau_b_undefined=tau_b["undefined"],
         tau_b_not_one=tau_b["not_one"],
+        tau_b_estimated=tau_b["estimated"],
+        tau_b_error=_number(tau_b["error"]),
+        floor_tau_b=math.nan if floor is None else floor.tau_b,
+        floor_delta_mean_nll=math.nan if floor is None else floor.delta_mean_nll,
         nll_undefined=metrics["nll_undefined"],
         nll_unequal=metrics["nll_unequal"],
         nll_reference=[row.nll_reference for row in documents],
@@ -178,6 +189,7 @@ def _from_json(value: Mapping[str, Any]) -> Report:
     return Report(
         **{name: value[name] for name in copied},
         tokenizer=_tokenizer(value["tokenizer"]),
+        floor=None if value["floor"] is None else Floor.from_json(value["floor"]),
         documents=tuple(_document(row) for row in value["documents"]),
         judgement=_judgement(value["judgement"]),
     )

@@ -41,8 +41,9 @@ class Plan:
 class TokenRow:
     """One scored token.
 
-    `index` counts over the run, `position` is the place of `token` in its document's ids, both from 0.
-    nll, kl in nats; margin is the reference's best logit less its second; top_* best first.
+    `index` counts over the run, `position` is the place of `token` in its document's ids, both from 0. The numbers
+    are those of `metrics.WindowMetrics`: nll, kl and js in nats, tau_b exact where tau_b_error is 0, margin the
+    reference's best logit less its second; top_* best first.
     """
 
     index: int
@@ -51,9 +52,17 @@ class TokenRow:
     token: int
     text: str
     tau_b: float
+    tau_b_error: float
+    tau_top: float
     kl: float
+    js: float
     nll_reference: float
     nll_candidate: float
+    delta_p: float
+    nmse: float
+    cosine: float
+    max_abs: float
+    overlap: float
     same_top: bool
     margin: float
     top_reference: tuple[TopId, ...]

@@ -1,6 +1,7 @@
 """One window at a time through both models: a document's ids in, a row a token out.
 
-    for window in Scorer(reference, candidate, tokenizer, context=512, top_k=10).windows(document): ...
+    scorer = Scorer(reference, candidate, tokenizer, context=512, top_k=10, belief=Belief(vocab=4096))
+    for window in scorer.windows(document): ...
 
 Row i of a window's logits is scored on its id i + 1; the last row predicts what the window does not hold and
 is dropped. Knows no gate and no total.
@@ -9,16 +10,21 @@ is dropped. Knows no gate and no total.
 import functools
 from array import array
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
 from bitnet_engine.errors import BitnetError
+from bitnet_parity.belief import Belief
 from bitnet_parity.corpus import windows
 from bitnet_parity.journal import Journal
 from bitnet_parity.metrics import WindowMetrics, measure
 from bitnet_parity.rows import TokenRow, TopId
 from bitnet_parity.sources import LogitSource, TokenizerSource
+
+_NUMBERS = tuple(
+    field.name for field in fields(WindowMetrics) if field.name not in ("same_top", "top_reference", "top_candidate")
+)
 
 
 @dataclass(frozen=True)
@@ -38,17 +44,23 @@ class EncodedDocument:
         """How many ids are scored."""
         return max(0, len(self.ids) - self.context_only)
 
+    def windows(self, *, bos: int | None, context: int) -> Iterator[tuple[list[int], int]]:
+        """Yield each window, and the place in it of the first id that is scored. Raises as `corpus.windows`."""
+        if self.whole:
+            yield list(self.ids), self.context_only
+        else:
+            yield from ((path, 1) for path in windows(self.ids, bos=bos, context=context))
+
 
 @dataclass(frozen=True)
 class ScoredWindow:
-    """The ids both sides were fed, the measures of the scored ones, and the same as rows.
+    """The ids both sides were fed, and a row for each that was scored.
 
     Row i is about path[first + i], which path[: first + i] predicts.
     """
 
     path: list[int]
     first: int
-    metrics: WindowMetrics
     rows: list[TokenRow]
 
 
@@ -63,11 +75,12 @@ class Scorer:
         *,
         context: int,
         top_k: int,
+        belief: Belief,
         journal: Journal | None = None,
     ) -> None:
         self._journal = journal
         self._reference, self._candidate, self._tokenizer = reference, candidate, tokenizer
-        self._context, self._top_k = context, top_k
+        self._context, self._top_k, self._belief = context, top_k, belief
         self._piece = functools.cache(tokenizer.piece)
         self._scored = 0
 
@@ -78,21 +91,17 @@ class Scorer:
             BitnetError: logits whose shape, type or vocabulary breaks the contract.
         """
         position = document.context_only
-        for path in self._paths(document):
-            scored = self.score(document.name, position, path, first=position if document.whole else 1)
+        for path, first in document.windows(bos=self._tokenizer.bos, context=self._context):
+            scored = self.score(document.name, position, path, first=first)
             yield scored
             position += len(scored.rows)
 
     def score(self, document: str, position: int, path: list[int], *, first: int) -> ScoredWindow:
         """Score path[first:] of one window; path[first] is at `position` of its document. Raises as `windows`."""
         metrics = self._kept(path, first)
+        self._belief.note(metrics.tau_b)
         rows = [self._row(document, position + i, token, metrics, i) for i, token in enumerate(path[first:])]
-        return ScoredWindow(path, first, metrics, rows)
-
-    def _paths(self, document: EncodedDocument) -> Iterator[list[int]]:
-        if document.whole:
-            return iter([list(document.ids)])
-        return windows(document.ids, bos=self._tokenizer.bos, context=self._context)
+        return ScoredWindow(path, first, rows)
 
     def _kept(self, path: list[int], first: int) -> WindowMetrics:
         if self._journal is None:
@@ -102,7 +111,8 @@ class Scorer:
     def _measure(self, path: list[int], first: int) -> WindowMetrics:
         reference = predictions("reference", self._reference, path)[first - 1 :]
         candidate = predictions("candidate", self._candidate, path)[first - 1 :]
-        return measure(reference, candidate, path[first:], vocab=self._tokenizer.vocab_size, top_k=self._top_k)
+        vocab = self._tokenizer.vocab_size
+        return measure(reference, candidate, path[first:], vocab=vocab, top_k=self._top_k, belief=self._belief)
 
     def _row(self, document: str, position: int, token: int, metrics: WindowMetrics, i: int) -> TokenRow:
         self._scored += 1
@@ -112,12 +122,8 @@ class Scorer:
             position=position,
             token=token,
             text=self._piece(token),
-            tau_b=float(metrics.tau_b[i]),
-            kl=float(metrics.kl[i]),
-            nll_reference=float(metrics.nll_reference[i]),
-            nll_candidate=float(metrics.nll_candidate[i]),
             same_top=bool(metrics.same_top[i]),
-            margin=float(metrics.margin[i]),
+            **{name: float(getattr(metrics, name)[i]) for name in _NUMBERS},
             top_reference=self._named(metrics.top_reference[i]),
             top_candidate=self._named(metrics.top_candidate[i]),
         )

@@ -50,12 +50,19 @@ def tau_b_rows(x: np.ndarray, y: np.ndarray, threads: int | None = None) -> np.n
         BitnetError: the matrices are not two of one shape.
     """
     _check(x, y, rank=2)
+    return np.array(map_rows(_tau_b, x, y, threads), np.float64)
+
+
+def map_rows(
+    function: Callable[[np.ndarray, np.ndarray], Any], x: np.ndarray, y: np.ndarray, threads: int | None = None
+) -> list[Any]:
+    """Return `function` of each pair of rows, in order, shared out over threads as `tau_b_rows` says."""
     workers = min(threads or (_cores() if x.shape[1] >= _WORTH_A_THREAD else 1), len(x))
     if workers <= 1:
-        return np.array([_tau_b(a, b) for a, b in zip(x, y, strict=True)], np.float64)
+        return [function(a, b) for a, b in zip(x, y, strict=True)]
     _inversions()  # compiled once here rather than raced for by every thread
     with ThreadPoolExecutor(workers) as pool:
-        return np.fromiter(pool.map(_tau_b, x, y), np.float64, len(x))
+        return list(pool.map(function, x, y))
 
 
 def _cores() -> int:

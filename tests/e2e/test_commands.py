@@ -119,7 +119,11 @@ def test_info_prints_the_same_to_a_pipe_twice(i2_s):
         (("eval", "{i2_s}", "--context", "1"), 2, "--context"),
         (("eval", "{i2_s}", "--context", "300"), 2, "2 to 256"),
         (("eval", "{i2_s}", "--max-tokens", "0"), 2, "--max-tokens"),
-        (("parity", "{i2_s}", "{i2_s}", "--profile", "exact"), 2, "lossless, fp32, quantized"),
+        (("parity", "{i2_s}", "{i2_s}", "--profile", "exact"), 2, "lossless, nightly, fp32, quantized"),
+        (("parity", "{i2_s}", "{i2_s}", "--profile", "no/such.toml"), 4, "no/such.toml: cannot read the profile"),
+        (("parity", "{i2_s}", "{i2_s}", "--profile", ""), 2, "the path is empty"),
+        (("judge", "no/report.json"), 4, "no/report.json: cannot read"),
+        (("judge", "{i2_s}"), 3, "not JSON"),
         (("parity", "{i2_s}"), 2, "CANDIDATE"),
         (("tokenize", "{i2_s}"), 2, "--file"),
         (("tokenize", "{i2_s}", "--file", "no/such/text"), 3, "no/such/text"),
@@ -310,3 +314,18 @@ def test_a_tokenizer_larger_than_the_embedding_is_exit_3_and_names_the_side(pack
     done = run("parity", i2_s, tmp_path, "--corpus", short_corpus)
     assert done.returncode == 3
     assert f"{tmp_path}: the tokenizer has 4097 ids and the embedding 4096 rows" in done.stderr
+
+
+def test_judge_takes_the_stored_numbers_under_other_limits(packed, i2_s, short_corpus, tmp_path):
+    """Red when `judge` has other exit codes than `parity`, returns the stored verdict, or ignores a user's file."""
+    out, numerics = tmp_path / "out", ("--numerics", "float", "--candidate-numerics", "exact-int8")
+    made = run("parity", packed, i2_s, "--corpus", short_corpus, "--max-tokens", 40, "--export", out, *numerics)
+    assert made.returncode == 5, made.stderr
+    strict = run("judge", out / "report.json", "--profile", "lossless", "--export", tmp_path / "again")
+    assert (strict.returncode, strict.stdout.splitlines()[-1]) == (1, "FAIL  (profile lossless)")
+    assert json.loads((tmp_path / "again" / "judgement.json").read_bytes())["judgement"]["verdict"] == "FAIL"
+    assert run("judge", out).returncode == 5
+    (tmp_path / "house.toml").write_text('base = "quantized"\nmedian_tau_b = 1.0\nfloor_factor = 0\n')
+    house = run("judge", out, "--profile", tmp_path / "house.toml", "--json")
+    assert house.returncode == 1
+    assert json.loads(house.stdout)["judgement"]["profile"] == "house"

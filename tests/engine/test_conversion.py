@@ -38,18 +38,18 @@ def folder(tmp_path_factory, tokenizer_json):
 
 def test_a_round_trip_through_all_types_ends_in_the_same_bytes(packed, samples, tmp_path):
     """Red when any pair of reader and writer disagrees, or a number, key or token changes on the way."""
-    previous, path = packed, tmp_path
-    for kind in (I2_S, TQ1_0, TQ2_0, HF_PACKED, TQ1_0, HF_PACKED, I2_S):
+    previous, path = samples / "nano" / "master", tmp_path
+    for kind in (HF_PACKED, I2_S, TQ1_0, TQ2_0, HF_PACKED, TQ1_0, HF_PACKED, I2_S):
         path = tmp_path / f"{len(list(tmp_path.iterdir()))}-{kind}"
         conversion = engine.convert(previous, path, kind)
         assert conversion.losses == ()
         assert engine.diff(packed, path).identical
         previous = path
     assert path.read_bytes() == (samples / "nano" / "model-i2_s.gguf").read_bytes()
-    for made in (tmp_path / "3-HF_PACKED", tmp_path / "5-HF_PACKED"):
+    for made in (tmp_path / "0-HF_PACKED", tmp_path / "4-HF_PACKED", tmp_path / "6-HF_PACKED"):
         assert (made / "model.safetensors").read_bytes() == (packed / "model.safetensors").read_bytes()
-    assert (tmp_path / "3-HF_PACKED" / "tokenizer.json").read_bytes() == (
-        tmp_path / "5-HF_PACKED" / "tokenizer.json"
+    assert (tmp_path / "4-HF_PACKED" / "tokenizer.json").read_bytes() == (
+        tmp_path / "6-HF_PACKED" / "tokenizer.json"
     ).read_bytes()
 
 

@@ -4,13 +4,14 @@ import importlib.util
 import subprocess
 import sys
 
-import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
 from bitnet_engine.model import Model
+from bitnet_engine.packing import PackedTernary
 
 TEXTS = ("emma", "macbeth", "monroe")
 
@@ -29,27 +30,45 @@ def nll(logits, tokens):
     return -log_probs[np.arange(len(tokens) - 1), tokens[1:]].mean()
 
 
-def noise_floor(sample, tokens, seed):
-    """Logits of the same model with half of its embeddings' elements one float32 ulp higher."""
-    table = np.asarray(sample.weights.token_embd)
-    moved = np.random.default_rng(seed).random(table.shape) < 0.5
-    nudged = np.where(moved, np.nextafter(table, np.float32(np.inf)), table)
-    weights = eqx.tree_at(lambda w: w.token_embd, sample.weights, jnp.asarray(nudged))
-    return Model(sample.config, weights, sample.tokenizer).logits(tokens)
+def nudged(sample, seed):
+    """Return the same model with half of the elements of its embedding and of every gain one float32 ulp higher."""
+    random = np.random.default_rng(seed)
+
+    def nudge(leaf):
+        if isinstance(leaf, PackedTernary):
+            return leaf
+        up = np.nextafter(leaf, np.float32(np.inf))
+        return jnp.asarray(np.where(random.random(leaf.shape) < 0.5, up, leaf))
+
+    weights = jax.tree.map(nudge, sample.weights, is_leaf=lambda leaf: isinstance(leaf, PackedTernary))
+    return Model(sample.config, weights, sample.tokenizer)
+
+
+def nmse(found, expected):
+    return np.square(found - expected).sum() / np.square(expected).sum()
 
 
 def test_logits_agree_with_transformers(sample, golden):
-    """Red when any operation differs from the reference implementation: SiLU, a norm, a scale, rope, the head."""
-    differences, floors, agreed = [], [], []
+    """Red when any operation differs from the reference implementation: SiLU, a norm, a scale, rope, the head.
+
+    Two right engines round their float32 sums differently, and half an ulp may turn an int8 code: the measure is what
+    such noise does to the engine itself.
+    """
+    noisy = [nudged(sample, seed) for seed in range(8)]
+    errors, floors, shifts, noise = [], [], [], []
     for text in TEXTS:
         tokens, expected = golden[f"{text}.tokens"].tolist(), golden[f"{text}.logits"]
-        found = sample.logits(tokens)
-        agreed.append(found.argmax(-1) == expected.argmax(-1))
-        differences.append(nll(found, tokens) - nll(expected, tokens))
-        floors += [abs(nll(noise_floor(sample, tokens, seed), tokens) - nll(found, tokens)) for seed in range(4)]
-        assert np.square(found - expected).sum() / np.square(expected).sum() < 1e-5
-    assert np.concatenate(agreed).all()
-    assert abs(np.mean(differences)) <= 2 * max(floors)
+        found, others = sample.logits(tokens), [model.logits(tokens) for model in noisy]
+        errors.append(nmse(found, expected))
+        floors += [nmse(other, found) for other in others]
+        shifts.append(nll(found, tokens) - nll(expected, tokens))
+        noise.append([nll(other, tokens) - nll(found, tokens) for other in others])
+        turned = np.flatnonzero(found.argmax(-1) != expected.argmax(-1))
+        margin = -np.diff(np.sort(expected[turned])[:, -2:][:, ::-1]).ravel()
+        spread = np.max([np.abs(other - found).max(-1)[turned] for other in others], axis=0)
+        assert np.all(margin <= 2 * spread), "a first choice differs, and it is no near-tie"
+    assert max(errors) <= 2 * max(floors) < 1e-4
+    assert abs(np.mean(shifts)) <= 2 * np.abs(np.mean(noise, axis=0)).max()
 
 
 def test_tokens_agree_with_transformers(sample, samples, golden):

@@ -57,13 +57,14 @@ def test_items_come_in_order_and_add_up(corpus):
     """Red when a reader of the stream sees a token before the plan, or a total that is not the sum."""
     items = list(stream(**inputs(corpus, candidate=Bigram(noise(0.1)))))
     stages = [(item.name, item.status) for item in items if isinstance(item, Stage)]
-    assert stages == [("tokenize", "start"), ("tokenize", "done"), ("score", "start"), ("score", "done")]
+    names = ("tokenize", "noise floor", "score")
+    assert stages == [(name, status) for name in names for status in ("start", "done")]
     kinds = [type(item) for item in items]
-    assert kinds[:5] == [Stage, TokenizerParity, Stage, Stage, Plan]
+    assert kinds[:7] == [Stage, TokenizerParity, *[Stage] * 4, Plan]
     assert kinds[-3:] == [DocumentRow, Stage, Report]
     rows = [item for item in items if isinstance(item, TokenRow)]
     documents = [item for item in items if isinstance(item, DocumentRow)]
-    plan, report = items[4], items[-1]
+    plan, report = items[6], items[-1]
     assert [row.index for row in rows] == list(range(plan.tokens))
     assert (plan.documents, plan.tokens) == (len(documents), sum(row.tokens for row in documents)) == (22, 22 * 59)
     assert report.metrics["tokens"] == plan.tokens
@@ -73,8 +74,8 @@ def test_items_come_in_order_and_add_up(corpus):
     assert report.metrics["tau_b"]["min"] == min(row.tau_b for row in rows)
     assert report.metrics["kl"]["p99"] == pytest.approx(np.quantile([row.kl for row in rows], 0.99))
     assert report.metrics["kl"]["mean"] == pytest.approx(np.mean([row.kl for row in rows]))
-    assert report.metrics["flips"] == sum(not row.same_top for row in rows)
-    assert report.metrics["same_top"] == pytest.approx(np.mean([row.same_top for row in rows]))
+    assert report.metrics["flips"]["count"] == sum(not row.same_top for row in rows)
+    assert report.metrics["same_top"]["share"] == pytest.approx(np.mean([row.same_top for row in rows]))
 
 
 @pytest.mark.parametrize("bos", [BOS, None])
@@ -103,7 +104,7 @@ def test_each_id_is_scored_by_the_row_before_it(corpus, bos):
 
 def test_both_sides_are_fed_the_references_ids(corpus):
     """Red when each side walks its own path: two texts would be compared, not two models."""
-    given_ = inputs(corpus, candidate_tokenizer=Bytes(spell=str.upper))
+    given_ = inputs(corpus, candidate_tokenizer=Bytes(spell=str.upper), floor_documents=0)
     report = compare(**given_)
     assert given_["reference"].seen == given_["candidate"].seen
     assert max(map(len, given_["candidate"].seen)) == 16
@@ -216,7 +217,8 @@ def test_max_tokens_is_shared_by_the_documents(corpus):
     report = compare(**inputs(corpus, max_tokens=100))
     assert report.metrics["tokens"] == 100
     assert len(report.documents) == 22
-    assert report.settings == {"context": 16, "top_k": 10, "max_tokens": 100}
+    expected = {"context": 16, "top_k": 10, "max_tokens": 100, "exact": False, "seed": 0, "floor_documents": 4}
+    assert report.settings == expected
     assert report.corpus["tokens"] == 22 * 59
     # A document without a token to score is no document of the statistics.
     assert [row.tokens for row in compare(**inputs(corpus, max_tokens=5)).documents] == [1] * 5
@@ -232,7 +234,9 @@ def test_shares_are_even_and_complete(available, total):
     assert not cut or max(cut) - min(cut) <= 1
 
 
-@pytest.mark.parametrize(("name", "value"), [("context", 1), ("top_k", 0), ("max_tokens", 0)])
+@pytest.mark.parametrize(
+    ("name", "value"), [("context", 1), ("top_k", 0), ("max_tokens", 0), ("seed", -1), ("floor_documents", -1)]
+)
 def test_limits_that_leave_nothing_are_refused(corpus, name, value):
     """Red when a limit of 0 means no limit, or scores nothing."""
     with pytest.raises(BitnetError, match=f"{name} is {value}; "):

@@ -17,6 +17,10 @@ IDENTICAL = Numbers(
     tau_b_median=1.0,
     tau_b_undefined=0,
     tau_b_not_one=0,
+    tau_b_estimated=0,
+    tau_b_error=0.0,
+    floor_tau_b=math.nan,
+    floor_delta_mean_nll=math.nan,
     nll_undefined=0,
     nll_unequal=0,
     nll_reference=[300.0] * 20,
@@ -59,7 +63,9 @@ def test_limits_are_those_of_the_mission():
 
 def test_an_unknown_profile_lists_the_known_ones():
     """Red when a typo falls back to a default profile."""
-    with pytest.raises(BitnetError, match="profile 'quantised' is not known; choose one of lossless, fp32, quantized"):
+    with pytest.raises(
+        BitnetError, match="profile 'quantised' is not known; choose one of lossless, nightly, fp32, quantized"
+    ):
         Gates.profile("quantised")
 
 
@@ -184,6 +190,54 @@ def test_the_worst_gate_is_the_verdict():
     unsure = drifted([0.0, 0.039] * 10)
     assert judge(unsure, QUANTIZED).verdict is INCONCLUSIVE
     assert judge(replace(unsure, strings_equal=0), QUANTIZED).verdict is FAIL
+
+
+def test_a_margin_under_the_noise_floor_is_the_floor():
+    """Red when a difference that the reference shows against itself fails, or nobody learns of the wider limit."""
+    shaky = replace(drifted([0.021, 0.0215] * 10), floor_delta_mean_nll=0.02, floor_tau_b=0.9999)
+    found = gate(shaky, QUANTIZED, "probability")
+    assert (found.status, found.limit) == (PASS, 0.04)
+    assert found.detail.startswith("limit 0.02 widened to 0.04, 2 × the noise floor; Δ +0.021")
+    assert gate(replace(shaky, floor_delta_mean_nll=0.001), QUANTIZED, "probability").status is FAIL
+    assert gate(shaky, QUANTIZED, "belief").detail == "median tau-b over 2000 tokens"
+
+
+def test_lossless_takes_no_noise_for_an_excuse():
+    """Red when `exact` is softened by the floor."""
+    shaky = replace(IDENTICAL, tau_b_not_one=1, nll_unequal=1, floor_tau_b=0.5, floor_delta_mean_nll=1.0)
+    assert [result.status for result in judge(shaky, LOSSLESS).gates] == [PASS, FAIL, FAIL]
+
+
+@pytest.mark.parametrize(
+    ("median", "error", "status"),
+    [
+        (0.64, 0.01, PASS),
+        (0.61, 0.01, INCONCLUSIVE),
+        (0.59, 0.01, INCONCLUSIVE),
+        (0.56, 0.01, FAIL),
+        (0.9, math.nan, INCONCLUSIVE),
+    ],
+)
+def test_an_estimate_near_the_limit_does_not_decide(median, error, status):
+    """Red when an estimate within its own error of the limit passes or fails."""
+    estimated = replace(IDENTICAL, tau_b_median=median, tau_b_error=error, tau_b_estimated=1500, tau_b_not_one=2000)
+    found = gate(estimated, QUANTIZED, "belief")
+    assert found.status is status
+    assert "estimated on 1500 with a standard error of" in found.detail
+    assert ("run with --exact" in found.detail) == (status is INCONCLUSIVE)
+
+
+def test_a_median_that_is_missing_fails_estimated_or_not():
+    """Red when a missing number is INCONCLUSIVE: more work would not find it."""
+    missing = replace(IDENTICAL, tau_b_median=math.nan, tau_b_error=0.01, tau_b_estimated=1500, tau_b_undefined=1500)
+    assert gate(missing, QUANTIZED, "belief").status is FAIL
+
+
+def test_lossless_is_not_proved_by_estimates():
+    """Red when every estimate is 1 and lossless passes; one estimate under 1 does disprove it."""
+    estimated = replace(IDENTICAL, tau_b_estimated=1500, tau_b_error=2e-4)
+    assert gate(estimated, LOSSLESS, "belief").status is INCONCLUSIVE
+    assert gate(replace(estimated, tau_b_not_one=1), LOSSLESS, "belief").status is FAIL
 
 
 def test_json_is_the_gate_event():

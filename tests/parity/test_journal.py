@@ -120,11 +120,12 @@ def test_other_windows_are_refused(whole, tmp_path):
 
 def test_every_kind_of_number_comes_back(corpus, whole, tmp_path):
     """Red when NaN, infinity or -0.0 becomes something else."""
+    from bitnet_parity.belief import Belief
     from bitnet_parity.journal import _decoded, _encoded
     from bitnet_parity.metrics import measure
 
     rows = Noisy(noise(0.3)).logits([1, 2, 3, 4])
-    metrics = measure(Bigram().logits([1, 2, 3, 4]), rows, [2, 3, 4, 5], vocab=257, top_k=3)
+    metrics = measure(Bigram().logits([1, 2, 3, 4]), rows, [2, 3, 4, 5], vocab=257, top_k=3, belief=Belief(vocab=257))
     again = _decoded(_encoded(metrics))
     assert repr(again.top_candidate) == repr(metrics.top_candidate)
     for name in ("tau_b", "kl", "nll_reference", "nll_candidate", "same_top", "margin"):

@@ -7,13 +7,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from scipy.spatial.distance import cosine, jensenshannon
 from scipy.special import log_softmax, rel_entr, softmax
 from scipy.stats import kendalltau
 
 from bitnet_engine.errors import BitnetError
-from bitnet_parity import measure, metrics
+from bitnet_parity import Belief, metrics
 
 INF, NAN = math.inf, math.nan
+
+
+def measure(reference, candidate, targets, *, vocab, top_k):
+    return metrics.measure(reference, candidate, targets, vocab=vocab, top_k=top_k, belief=Belief(vocab=vocab))
 
 
 def two_sides(rows=6, vocab=50):
@@ -46,6 +51,51 @@ def test_each_metric_is_scipys():
     assert [i for i, _ in found.top_candidate[2]] == list(np.argsort(-candidate[2])[:5])
 
 
+def test_divergences_of_probabilities_are_scipys():
+    """Red when js is its square root, in bits, or of the wrong mean; or delta_p has the other sign."""
+    reference, candidate = two_sides()
+    targets = [3, 0, 49, 7, 7, 12]
+    found = measure(reference, candidate, targets, vocab=50, top_k=5)
+    p, q = (softmax(side.astype(np.float64), axis=1) for side in (reference, candidate))
+    np.testing.assert_allclose(found.js, jensenshannon(p, q, axis=1) ** 2, rtol=1e-9)
+    rows = np.arange(6), np.array(targets)
+    np.testing.assert_allclose(found.delta_p, q[rows] - p[rows], rtol=1e-9, atol=1e-16)
+
+
+def test_distances_of_logits_are_numpys():
+    """Red when nmse is of the candidate's norm, the cosine of centred rows, or max|Δ| loses its sign's absolute."""
+    reference, candidate = two_sides()
+    found = measure(reference, candidate, [0] * 6, vocab=50, top_k=5)
+    for i in range(6):
+        x, y = reference[i].astype(np.float64), candidate[i].astype(np.float64)
+        assert found.nmse[i] == pytest.approx(np.linalg.norm(y - x) ** 2 / np.linalg.norm(x) ** 2, rel=1e-12)
+        assert found.cosine[i] == pytest.approx(1 - cosine(x, y), rel=1e-12)
+        assert found.max_abs[i] == np.abs(y - x).max()
+        shared = set(np.argsort(-x)[:5]) & set(np.argsort(-y)[:5])
+        assert found.overlap[i] == len(shared) / 5
+
+
+def test_the_gaussian_law_joins_tau_and_nmse():
+    """Red when tau-b or nmse is off by a factor: for Gaussian logits and noise tau = 1 − (2/π)·atan(√NMSE)."""
+    generator = np.random.default_rng(4)
+    reference = generator.normal(size=(4, 6000)).astype(np.float32)
+    candidate = (reference + generator.normal(scale=0.3, size=reference.shape)).astype(np.float32)
+    found = measure(reference, candidate, [0] * 4, vocab=6000, top_k=1)
+    np.testing.assert_allclose(found.tau_b, 1 - 2 / math.pi * np.arctan(np.sqrt(found.nmse)), atol=0.01)
+
+
+def test_extremes_of_the_distances_by_hand():
+    """Red when disjoint distributions diverge by more than ln 2, or opposite logits are not a cosine of −1."""
+    apart = one([90.0, -90.0, -90.0], [-90.0, 90.0, -90.0], top_k=1)
+    assert apart.js[0] == pytest.approx(math.log(2), rel=1e-12)
+    assert apart.overlap[0] == 0.0
+    opposite = one([1.0, 2.0, 3.0], [-1.0, -2.0, -3.0], top_k=3)
+    assert (opposite.cosine[0], opposite.nmse[0], opposite.max_abs[0]) == (pytest.approx(-1.0), 4.0, 6.0)
+    assert opposite.overlap[0] == 1.0
+    certain = one([0.0, -INF], [0.0, -INF])
+    assert (certain.js[0], certain.nmse[0], certain.max_abs[0]) == (0.0, 0.0, 0.0)
+
+
 def test_values_by_hand():
     """Red when scipy and we share a mistake: p = (1/2, 1/4, 1/4) against q = (1/4, 1/2, 1/4)."""
     found = one(np.log([2, 1, 1]), np.log([1, 2, 1]), target=0)
@@ -72,6 +122,11 @@ def test_identical_rows_differ_by_exactly_nothing(logits):
     """Red when a model compared with itself shows a KL of 1e-17 or two different nll."""
     found = measure(logits, logits.copy(), [0, 5, 10], vocab=11, top_k=4)
     assert (found.kl == 0.0).all()
+    assert (found.js == 0.0).all()
+    assert (found.delta_p == 0.0).all()
+    assert (found.overlap == 1.0).all()
+    assert [(nmse, largest) for nmse, largest in zip(found.nmse, found.max_abs, strict=True)] == [(0.0, 0.0)] * 3
+    assert all(c == 1.0 or not row.any() for c, row in zip(found.cosine, logits, strict=True))
     np.testing.assert_array_equal(found.nll_reference, found.nll_candidate)
     assert found.same_top.all()
     assert all(tau == 1.0 or len(set(row)) == 1 for tau, row in zip(found.tau_b, logits, strict=True))
@@ -148,6 +203,10 @@ def test_rows_without_a_distribution_are_nan_not_a_crash(row, tau_defined):
     """Red when a NaN logit raises, warns, or gets a finite nll."""
     for found in (one(row, [1.0, 2.0, 3.0]), one([1.0, 2.0, 3.0], row)):
         assert math.isnan(found.kl[0])
+        assert math.isnan(found.js[0])
+        assert math.isnan(found.delta_p[0])
+        assert math.isnan(found.nmse[0])
+        assert math.isnan(found.cosine[0])
         assert math.isnan(found.nll_reference[0]) != math.isnan(found.nll_candidate[0])
         assert math.isnan(found.tau_b[0]) != tau_defined
     if NAN in row:

@@ -9,12 +9,14 @@ import bitnet_parity
 
 EXPORTED = [
     "BATTERY",
+    "Belief",
     "ClusteredMean",
     "Corpus",
     "Document",
     "DocumentRow",
     "Evaluation",
     "FailureLog",
+    "Floor",
     "GateResult",
     "Gates",
     "Inputs",
@@ -33,6 +35,7 @@ EXPORTED = [
     "TokenizerSource",
     "Verdict",
     "WindowMetrics",
+    "bootstrap_interval",
     "clustered_mean",
     "compare",
     "compare_tokenizers",

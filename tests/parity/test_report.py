@@ -40,7 +40,7 @@ def test_a_stored_report_is_the_report(report, tmp_path):
     assert again.to_json() == report.to_json()
 
 
-@pytest.mark.parametrize("profile", ["lossless", "fp32", "quantized"])
+@pytest.mark.parametrize("profile", ["lossless", "nightly", "fp32", "quantized"])
 def test_a_stored_report_is_judged_as_the_live_one(report, tmp_path, profile):
     """Red when something a gate looks at is not in the file."""
     report.export(tmp_path)
@@ -69,11 +69,20 @@ def test_schema_and_identity_are_in_the_file(report, tmp_path):
     """Red when a reader cannot tell what it reads, or which text was scored."""
     report.export(tmp_path)
     value = orjson.loads((tmp_path / "report.json").read_bytes())
-    assert (value["schema"], value["schema_version"]) == ("bitnet-tui/parity-report", 1)
+    assert (value["schema"], value["schema_version"]) == ("bitnet-tui/parity-report", 2)
     assert value["stamp"] == {"id": "run-1"}
     assert value["corpus"].keys() == {"name", "sha256", "documents", "tokens"}
     assert value["judgement"]["profile"] == "quantized"
     assert value["tokenizer"]["first_difference"]["string"].startswith("battery ")
+
+
+def test_a_floor_is_part_of_the_stored_numbers(report, tmp_path):
+    """Red when a report is judged again under limits finer than the noise of its own run."""
+    report.export(tmp_path)
+    again = Report.load(tmp_path / "report.json")
+    assert again.floor == report.floor
+    strict = dataclasses.replace(Gates.profile("quantized"), median_tau_b=1.0, floor_factor=10.0)
+    assert again.judge(strict).gates[1].limit == pytest.approx(1 - 10 * (1 - report.floor.tau_b))
 
 
 @pytest.mark.parametrize(
@@ -83,10 +92,10 @@ def test_schema_and_identity_are_in_the_file(report, tmp_path):
         (b"[1]", "not a parity report: schema is None"),
         (b'{"schema": "bitnet-tui/events"}', "not a parity report: schema is 'bitnet-tui/events'"),
         (
-            b'{"schema": "bitnet-tui/parity-report", "schema_version": 2}',
-            "schema_version is 2, this program reads 1",
+            b'{"schema": "bitnet-tui/parity-report", "schema_version": 1}',
+            "schema_version is 1, this program reads 2",
         ),
-        (b'{"schema": "bitnet-tui/parity-report", "schema_version": 1}', "a damaged parity report: KeyError"),
+        (b'{"schema": "bitnet-tui/parity-report", "schema_version": 2}', "a damaged parity report: KeyError"),
     ],
 )
 def test_a_bad_report_is_one_line(tmp_path, data, message):
@@ -118,9 +127,17 @@ def row(**changes):
         "token": 1,
         "text": "x",
         "tau_b": 0.5,
+        "tau_b_error": 0.0,
+        "tau_top": 0.4,
         "kl": 0.1,
+        "js": 0.02,
         "nll_reference": 1.0,
         "nll_candidate": 1.0,
+        "delta_p": 0.0,
+        "nmse": 0.01,
+        "cosine": 0.99,
+        "max_abs": 0.5,
+        "overlap": 0.9,
         "same_top": True,
         "margin": 0.2,
         "top_reference": ((1, "x", 2.0),),

@@ -291,7 +291,7 @@ async def test_a_compared_run_that_is_gone_is_a_card(listed, until, text_of):
         await pilot.press("space", "down")
         app.screen.runs[0].path.unlink()
         await pilot.press("c")
-        await until(pilot, lambda: "No such file or directory" in text_of(app))
+        await until(pilot, lambda: "exit code 4" in text_of(app))
 
 
 async def test_deleting_asks_and_then_deletes_what_is_marked(listed, until):

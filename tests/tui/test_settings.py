@@ -76,7 +76,7 @@ def test_keys_may_be_written_plain_or_quoted(config):
         ('them = "x"', "'them' is no setting. Did you mean 'theme'? Allowed: theme, models_dirs,"),
         ('[runs]\ndir = "x"', "'runs' is no setting. Did you mean 'runs_dir'?"),
         ("theme = 3", "theme is 3; a name in quotes is allowed."),
-        ('profile = "best"', "profile is 'best'; lossless, fp32, quantized are allowed."),
+        ('profile = "best"', "profile is 'best'; lossless, nightly, fp32, quantized are allowed."),
         ("runs_limit_gib = true", "runs_limit_gib is True; a number from 0 is allowed"),
         ("runs_limit_gib = nan", "runs_limit_gib is nan; a number from 0"),
         ("runs_limit_gib = -1", "runs_limit_gib is -1; a number from 0"),

@@ -1,0 +1,182 @@
+"""Which code multiplies trits in this process: the native CPU kernel, or XLA where that was not built or may not run.
+
+    kernels.backend().describe()                     # "native avx512-vnni", or "xla (the kernel was not built)"
+    kernels.bitlinear(x, codes, scale, layer, rows)  # only where backend().name is "native"
+
+The environment chooses: BITNET_KERNEL is `auto` (the default), `native` (an error where it cannot run) or `xla`;
+BITNET_KERNEL_ISA names one of the instruction sets that run here. Results are the same bits whichever runs.
+Knows the kernel's layout (engine/kernels/layout.h) and nothing of models; `packing` decides what is multiplied.
+"""
+
+import ctypes
+import os
+import re
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int, UInt8
+
+from bitnet_engine.errors import BitnetError, SettingError
+
+LIBRARY = "libbitnet_kernels.so"
+CHOICES = ("auto", "native", "xla")
+HANDLERS = ("bitnet_bitlinear", "bitnet_ternary_matmul")
+
+BLOCK_ROWS, LANES, LINE_COLUMNS, FIELDS = 64, 16, 4, 4
+COLUMN_STEP = 16
+RECORD_STEP = 64
+"""As layout.h names them: a weight block's rows; columns are padded to a step; a row of activations takes whole
+records of 64 bytes, the first of them a header."""
+
+
+@dataclass(frozen=True)
+class Backend:
+    """What multiplies, and where it is not the native kernel, why."""
+
+    name: Literal["native", "xla"]
+    isa: str | None = None
+    why: str = ""
+    missed: bool = False
+    """Whether the native kernel would have been the faster one here."""
+
+    def describe(self) -> str:
+        """Return it in words, for stamps and narration."""
+        return f"native {self.isa}" if self.name == "native" else f"xla ({self.why})"
+
+
+@cache
+def backend() -> Backend:
+    """Return what multiplies trits in this process, for good: weights are laid out for it.
+
+    Raises:
+        SettingError: BITNET_KERNEL or BITNET_KERNEL_ISA is none of the names allowed.
+        BitnetError: BITNET_KERNEL is native, and the kernel cannot run.
+    """
+    choice = os.environ.get("BITNET_KERNEL") or "auto"
+    if choice not in CHOICES:
+        raise SettingError(f"BITNET_KERNEL is '{choice}'. {', '.join(CHOICES)} are allowed.")
+    if choice == "xla":
+        return Backend("xla", why="chosen by BITNET_KERNEL")
+    obstacle = _obstacle()
+    if obstacle is None:
+        return Backend("native", _isa())
+    if choice == "native":
+        raise BitnetError(
+            f"BITNET_KERNEL is native, but {obstacle}. Install a C++ compiler and bitnet-tui again, or unset it."
+        )
+    return Backend("xla", why=obstacle, missed=jax.default_backend() == "cpu")
+
+
+def isas() -> tuple[str, ...]:
+    """Return the instruction sets of the native kernel that run here, best first; none where it cannot run."""
+    library = _library()
+    if library is None:
+        return ()
+    library.bitnet_isas.restype = ctypes.c_char_p
+    return tuple(library.bitnet_isas().decode().split(","))
+
+
+def _isa() -> str:
+    asked = os.environ.get("BITNET_KERNEL_ISA") or isas()[0]
+    if asked not in isas():
+        raise SettingError(f"BITNET_KERNEL_ISA is '{asked}'. {', '.join(isas())} run on this machine.")
+    return asked
+
+
+@cache
+def _library() -> ctypes.CDLL | None:
+    # An editable install leaves the package in the source tree and puts what was built into site-packages.
+    folders = [Path(__file__).parent]
+    with suppress(PackageNotFoundError):
+        folders.append(Path(str(distribution("bitnet-tui").locate_file("bitnet_engine"))))
+    found = [path for folder in folders if (path := folder / LIBRARY).exists()]
+    with suppress(OSError):  # built for another machine
+        return ctypes.CDLL(str(found[0])) if found else None
+    return None
+
+
+@cache
+def _obstacle() -> str | None:
+    """Register the kernel with jax; return what stands in the way, None where nothing does."""
+    if (library := _library()) is None:
+        return "the kernel was not built, or not for this machine"
+    if (platform := jax.default_backend()) != "cpu":
+        return f"jax runs on {platform}"
+    built = library.bitnet_ffi_api_major(), library.bitnet_ffi_api_minor()
+    if built[0] != (runtime := _runtime_api())[0] or built > runtime:
+        return f"the kernel was built for XLA FFI {_dotted(built)}, and this jaxlib has {_dotted(runtime)}"
+    try:
+        # The backend is up by now, so that jaxlib refuses here what would otherwise break its start.
+        for name in HANDLERS:
+            jax.ffi.register_ffi_target(name, jax.ffi.pycapsule(getattr(library, name)), platform="cpu")
+    except Exception as refusal:  # of whatever type this jaxlib raises, or a handler that an older build lacks
+        return f"the kernel could not be registered: {str(refusal).splitlines()[0]}"
+    return None
+
+
+def _runtime_api() -> tuple[int, int]:
+    """The FFI version of the jaxlib that runs, from the header that it ships."""
+    header = Path(jax.ffi.include_dir(), "xla", "ffi", "api", "c_api.h").read_text(encoding="utf-8")
+    major, minor = (re.search(rf"#define XLA_FFI_API_{part} (\d+)", header) for part in ("MAJOR", "MINOR"))
+    return (int(major[1]), int(minor[1])) if major and minor else (-1, -1)
+
+
+def _dotted(version: tuple[int, int]) -> str:
+    return f"{version[0]}.{version[1]}"
+
+
+def pack(trits: np.ndarray) -> np.ndarray:
+    """Return int8 trits [out, in] in the kernel's layout: uint8 [blocks, bytes of a block]."""
+    library = _library()
+    assert library is not None  # the caller asked backend()
+    rows, columns = trits.shape
+    blocks, lines = -(-rows // BLOCK_ROWS), -(-columns // COLUMN_STEP) * (COLUMN_STEP // LINE_COLUMNS)
+    trits, packed = np.ascontiguousarray(trits, np.int8), np.empty((blocks, lines * BLOCK_ROWS), np.uint8)
+    sizes = ctypes.c_int64(rows), ctypes.c_int64(columns)
+    library.bitnet_pack(trits.ctypes.data_as(ctypes.c_void_p), *sizes, packed.ctypes.data_as(ctypes.c_void_p))
+    return packed
+
+
+def unpack(codes: UInt8[Array, "*stack blocks bytes"], rows: int, columns: int) -> Int[Array, "*stack rows columns"]:
+    """Return the int8 trits of packed matrices, by XLA."""
+    stack, blocks = codes.shape[:-2], codes.shape[-2]
+    lines = codes.reshape(*stack, blocks, -1, LANES, LINE_COLUMNS)
+    planes = jnp.stack([(lines >> 2 * field & 3).astype(jnp.int8) - jnp.int8(1) for field in range(FIELDS)], axis=-3)
+    # From [line, field, lane, column] to [field, lane, line, column]: the first pair are rows, the second columns.
+    trits = jnp.moveaxis(planes, -4, -2).reshape(*stack, blocks * BLOCK_ROWS, -1)
+    return trits[..., :rows, :columns]
+
+
+def bitlinear(
+    x: Float[Array, "seq features"],
+    codes: UInt8[Array, "*stack blocks bytes"],
+    scale: Float[Array, ""],
+    layer: Int[Array, ""],
+    rows: int,
+) -> Float[Array, "seq rows"]:
+    """Return `packing.bitlinear` of x and matrix `layer` of the stack, by the native kernel."""
+    result = jax.ShapeDtypeStruct((x.shape[0], rows), jnp.float32)
+    call = jax.ffi.ffi_call("bitnet_bitlinear", (result, _records(x)))
+    return call(x, codes, scale, layer, isa=backend().isa)[0]
+
+
+def ternary_matmul(
+    q: Int[Array, "seq features"], codes: UInt8[Array, "*stack blocks bytes"], layer: Int[Array, ""], rows: int
+) -> Int[Array, "seq rows"]:
+    """Return `packing.ternary_matmul` of q and matrix `layer` of the stack, by the native kernel."""
+    result = jax.ShapeDtypeStruct((q.shape[0], rows), jnp.int32)
+    call = jax.ffi.ffi_call("bitnet_ternary_matmul", (result, _records(q)))
+    return call(q, codes, layer, isa=backend().isa)[0]
+
+
+def _records(x: Array) -> jax.ShapeDtypeStruct:
+    """The kernel's scratch, as a result: so XLA plans its memory, and no step allocates any."""
+    seq, features = x.shape
+    return jax.ShapeDtypeStruct((seq, RECORD_STEP + -(-features // RECORD_STEP) * RECORD_STEP), jnp.uint8)

@@ -1,0 +1,41 @@
+// AVX-512 VNNI: a line is one register; 6 rows · 4 fields are 24 of the 32 registers.
+#include <immintrin.h>
+
+#include <cstring>
+#include <utility>
+
+#include "layout.h"
+
+namespace bitnet {
+namespace {
+
+struct Vector {
+  using Register = __m512i;
+  using Sums = __m512i;
+  static constexpr int kLanes = 16;
+
+  static Register load(const uint8_t* at) { return _mm512_loadu_si512(at); }
+  template <int f>
+  static Register field(Register w) { return _mm512_and_si512(w, _mm512_set1_epi8(static_cast<char>(3 << 2 * f))); }
+  static Register broadcast(const uint8_t* four) {
+    int32_t codes;
+    std::memcpy(&codes, four, sizeof codes);
+    return _mm512_set1_epi32(codes);
+  }
+  static Sums zero() { return _mm512_setzero_si512(); }
+  static Sums dot(Sums sums, Register w, Register x) { return _mm512_dpbusd_epi32(sums, w, x); }
+  template <int f>
+  static void add_into(int32_t* to, Sums sums) {
+    _mm512_storeu_si512(to, _mm512_add_epi32(_mm512_loadu_si512(to), _mm512_srai_epi32(sums, 2 * f)));
+  }
+};
+
+constexpr int kTileRows = 6;
+constexpr int kGemvVectors = 1;
+#include "tile.h"
+
+}  // namespace
+
+const Kernel kAvx512Vnni = {"avx512-vnni", kTileRows, quantize, copy, multiply};
+
+}  // namespace bitnet

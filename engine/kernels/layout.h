@@ -1,0 +1,61 @@
+// What every kernel agrees on: how weights and activations lie in memory, and what an instruction set has to offer.
+//
+// Weights: w[N/64][K/4][16][4], one byte for four trits. Field f (two bits) of byte (i, j) in line kb of block nb is
+// the trit + 1 of row 64·nb + 16·f + i, column 4·kb + j. A line of 64 bytes is so four 16-row by 4-column operands of
+// a byte dot product, each reached by one mask; nothing is shuffled. Rows are padded to 64, columns to kColumnStep.
+//
+// Activations: one record a row of x: a header of 64 bytes, then the int8 codes, zero beyond K up to a multiple of 64.
+//
+// Knows nothing of XLA. Included by code compiled for different instruction sets, so it holds no function: an inline
+// function emitted from two such units is merged by the linker, and the survivor may not run on this machine.
+#pragma once
+
+#include <cstdint>
+
+namespace bitnet {
+
+constexpr int64_t kBlockRows = 64;
+constexpr int64_t kLineBytes = 64;
+constexpr int64_t kLineColumns = 4;
+constexpr int64_t kColumnStep = 16;
+constexpr int64_t kRecordHeader = 64;
+
+// A quantised row: x ≈ code · reciprocal. The codes follow, kRecordHeader bytes after the start.
+struct RowHeader {
+  float reciprocal;  // 1 / scale; NaN where the row of x held one, or an infinity
+  int32_t sum;       // of the codes: Σ trit·code = Σ (trit+1)·code − sum
+};
+
+// One product: rows of activations against a packed matrix. Exactly one of y and sums is set.
+struct Product {
+  const uint8_t* weights;
+  int64_t lines;          // of 64 bytes in a block: padded K / 4
+  const uint8_t* records;
+  int64_t record_bytes;
+  int64_t out;            // N, the stride of y and sums
+  float scale;            // of the weights
+  float* y;
+  int32_t* sums;
+};
+
+// What one instruction set provides.
+struct Kernel {
+  const char* name;
+  // Rows of x multiplied per pass over a block; a caller gives a multiple of it where it can.
+  int64_t tile_rows;
+  // Quantises row x[columns] by its absmax into a record of `record_bytes`.
+  void (*quantize)(const float* x, int64_t columns, uint8_t* record, int64_t record_bytes);
+  // Copies int8 codes into a record, for callers that quantise by themselves.
+  void (*copy)(const int8_t* codes, int64_t columns, uint8_t* record, int64_t record_bytes);
+  // Multiplies rows [begin, end) with block nb.
+  void (*multiply)(const Product& product, int64_t nb, int64_t begin, int64_t end);
+};
+
+extern const Kernel kPortable;
+#if defined(__x86_64__)
+extern const Kernel kAvx2, kAvxVnni, kAvx512Vnni;
+#elif defined(__aarch64__)
+extern const Kernel kNeon;
+#endif
+
+}  // namespace bitnet
