@@ -30,7 +30,7 @@ from bitnet_engine.environment import environment
 from bitnet_engine.formats import I2SLayout
 from bitnet_engine.loading import load
 from bitnet_engine.model import Model, bucket, score
-from bitnet_engine.packing import BlockTernary, PackedTernary, ternary_matmul
+from bitnet_engine.packing import BlockTernary, PackedTernary, one_of, ternary_matmul
 
 SEQUENCES = 8
 SEED = 20240227
@@ -73,7 +73,8 @@ def accumulators(model: Model, rows: int) -> Iterator[np.ndarray]:
         if not isinstance(matrix, PackedTernary | BlockTernary):
             continue
         for layer in range(matrix.codes.shape[0]):
-            one = jax.tree.map(lambda leaf, layer=layer: leaf[layer], matrix)
+            index = jnp.int32(layer)
+            one = matrix.at(index) if isinstance(matrix, PackedTernary) else one_of(matrix, index)
             codes = generator.integers(-128, 128, (SEQUENCES, matrix.features)).astype(np.int8)
             parts = [product(jnp.asarray(codes[i : i + rows]), one) for i in range(0, SEQUENCES, rows)]
             yield np.concatenate(parts)
