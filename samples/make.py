@@ -18,5 +18,5 @@ FORMS = {
 
 shutil.rmtree(FORMS[engine.QuantType.HF_PACKED], ignore_errors=True)
 for quant_type, target in FORMS.items():
-    engine.convert(NANO / "master", target, quant_type)
+    engine.convert(NANO / "master", target, quant_type, force=True)
     print(target)

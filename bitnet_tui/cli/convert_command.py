@@ -1,5 +1,6 @@
 """`bitnet-tui convert SRC DST --type TYPE`: the same model in another storage."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,8 @@ from bitnet_tui.cli.headless import run_headless
 from bitnet_tui.cli.options import export_json, export_option, json_option, make_folder, nonempty, reading_options, show
 from bitnet_tui.display.diff import conversion_lines
 
-TYPES = ("I2_S", "TQ1_0", "TQ2_0", "HF_PACKED")
+TYPES = ("I2_S", "TQ1_0", "TQ2_0", "HF_PACKED", "F32", "F16", "BF16")
+UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 
 
 def _known(_ctx: click.Context, _option: click.Parameter, value: str) -> str:
@@ -17,6 +19,15 @@ def _known(_ctx: click.Context, _option: click.Parameter, value: str) -> str:
     if value.upper() not in TYPES:
         raise click.BadParameter(f"'{value}' is none of {', '.join(TYPES)}.")
     return value.upper()
+
+
+def _bytes(_ctx: click.Context, _option: click.Parameter, value: str | None) -> int | None:
+    if value is None:
+        return None
+    found = re.fullmatch(r"([0-9]{1,12})\s*([A-Z]*)", value.upper(), re.ASCII)
+    if found is None or found[2] not in UNITS or not int(found[1]):
+        raise click.BadParameter(f"'{value}' is no size; 5GB, 500MB or a number of bytes are (also KB, KiB, MiB, GiB).")
+    return int(found[1]) * UNITS[found[2]]
 
 
 @click.command("convert")
@@ -28,8 +39,21 @@ def _known(_ctx: click.Context, _option: click.Parameter, value: str) -> str:
     metavar="TYPE",
     required=True,
     callback=_known,
-    help=f"{', '.join(TYPES)}: the last writes a Hugging Face folder, the others one GGUF file.",
+    help=f"{', '.join(TYPES)}. HF_PACKED writes a Hugging Face folder; a float type one GGUF file where TARGET ends in "
+    f".gguf, else a folder; the others a GGUF file.",
 )
+@click.option(
+    "--scale",
+    type=click.Choice(["multiply", "divide"]),
+    help="What the scales of HF_PACKED do; else as the model's family is published.",
+)
+@click.option(
+    "--max-shard-size",
+    metavar="SIZE",
+    callback=_bytes,
+    help="Split a folder's tensors into files of at most 5GB, 500MB, ...; else one file.",
+)
+@click.option("--byte-order", type=click.Choice(["little", "big"]), help="Of a GGUF; little is what is not said.")
 @click.option(
     "--allow-lossy", is_flag=True, help="Round scales and embeddings that the type cannot hold, and list them."
 )
@@ -37,25 +61,14 @@ def _known(_ctx: click.Context, _option: click.Parameter, value: str) -> str:
 @reading_options
 @json_option
 @export_option
-def command(
-    source: str,
-    target: str,
-    quant_type: str,
-    allow_lossy: bool,
-    force: bool,
-    as_json: bool,
-    export: Path | None,
-    **reading: Any,
-) -> None:
+def command(source: str, target: str, quant_type: str, as_json: bool, export: Path | None, **chosen: Any) -> None:
     """Write the model SOURCE as TARGET. What would lose a number is refused; what is written is read back.
 
     TARGET appears whole or not at all. --i2s-layout is of SOURCE: what is written is layout A.
     """
     if export is not None:
         make_folder(export)  # before the work, not after it
-    allowed = {"allow_lossy": allow_lossy, "force": force}
-    request = {"kind": "convert", "path": source, "target": target, "type": quant_type, **allowed}
-    report = run_headless({**request, **reading})
+    report = run_headless({"kind": "convert", "path": source, "target": target, "type": quant_type, **chosen})
     if export is not None:
         export_json(export, "conversion.json", report)
     show(report, conversion_lines(report), as_json=as_json)

@@ -179,7 +179,7 @@ def run(request: Request) -> Iterator[Event]:
     | generate | path, prompt, max_new, temperature, top_k, top_p, seed |
     | stats, scan | path |
     | diff | reference, candidate |
-    | convert | path, target, type, allow_lossy, force=False |
+    | convert | path, target, type, allow_lossy, force=False, scale=None, max_shard_size=None, byte_order=None |
     """
     kinds: dict[str, Callable[[Request], Iterator[Event]]] = {
         "parity": _parity,
@@ -374,6 +374,7 @@ def _convert(request: Request) -> Iterator[Event]:
 
     kind = engine.QuantType(request["type"])
     allowed = {"allow_lossy": request["allow_lossy"], "force": request.get("force", False)}
+    allowed |= {name: request.get(name) for name in ("scale", "max_shard_size", "byte_order")}
     yield (start := _start(request))
     for step in convert_steps(request["path"], request["target"], kind, **allowed, **_reading(request)):
         if isinstance(step, Conversion):

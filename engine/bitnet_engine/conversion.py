@@ -3,15 +3,17 @@
     convert("samples/nano/packed", "model-i2_s.gguf", QuantType.I2_S)
     convert("model-i2_s.gguf", "folder", QuantType.HF_PACKED)
 
+    convert("master", "model-bf16.gguf", QuantType.BF16)                 # floats: by its name a GGUF, else a folder
+
 From a Hugging Face folder (packed, ternary floats, or a float master that is ternarised as on loading) or a GGUF, to a
-GGUF in I2_S, TQ1_0 or TQ2_0 or to a packed folder, of every graph that is run here; refuses what would lose. One tensor
-is in memory at a time. What was written is read back and compared before it gets its name.
+GGUF in I2_S, TQ1_0 or TQ2_0, to a packed folder, or to floats as either, of every graph that is run here; refuses what
+would lose. One tensor is in memory at a time. What was written is read back and compared before it gets its name.
 """
 
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,21 +21,52 @@ from typing import Any
 import orjson
 
 from bitnet_engine import conversion_folder, conversion_gguf
+from bitnet_engine.conversion_folder import Storage
 from bitnet_engine.conversion_source import Loss, Source
 from bitnet_engine.diffing import ModelDiff, TensorDiff, diff_steps
-from bitnet_engine.errors import BitnetError, StorageError, UnsupportedError
+from bitnet_engine.errors import BitnetError, SettingError, StorageError, UnsupportedError
 from bitnet_engine.files import write_atomic
 from bitnet_engine.formats import Checkpoint, I2SLayout, QuantType, Reading, open_checkpoint
+from bitnet_engine.formats.floats import WIDTHS
 from bitnet_engine.formats.gguf_writer import writing_gguf
-from bitnet_engine.formats.hf import CONFIG, SINGLE
-from bitnet_engine.formats.safetensors_writer import writing_safetensors
+from bitnet_engine.formats.hf import CONFIG, ScaleMeaning
+from bitnet_engine.formats.safetensors_writer import writing_shards
+from bitnet_engine.formats.types import ByteOrder
 from bitnet_engine.naming import is_projection
 from bitnet_engine.tokenizer_writing import check_carried, write_files
 
-TARGETS = (*conversion_gguf.PACKERS, QuantType.HF_PACKED)
+TARGETS = (*conversion_gguf.PACKERS, QuantType.HF_PACKED, *WIDTHS)
 
 Step = tuple[str, str, int, int]
 """write or verify, the tensor's name, its index from 1, and how many there are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """What a target is written as."""
+
+    type: QuantType
+    """Of the matrices."""
+    folder: bool
+    """A Hugging Face folder; else one GGUF file."""
+    scale: ScaleMeaning | None
+    max_shard_size: int | None
+    byte_order: ByteOrder | None
+
+    def check(self, target: Path) -> None:
+        """Refuse a choice that a target of this form does not have.
+
+        Raises:
+            SettingError: naming it.
+        """
+        if self.byte_order is not None and self.folder:
+            raise SettingError(f"{target}: a folder has no byte order; leave --byte-order out, or write a GGUF.")
+        if self.scale is not None and self.type is not QuantType.HF_PACKED:
+            raise SettingError(f"{target}: --scale is of HF_PACKED; {self.type} has one way to store a scale.")
+        if self.max_shard_size is not None and not self.folder:
+            raise SettingError(f"{target}: a GGUF is written as one file; leave --max-shard-size out.")
+        if self.max_shard_size is not None and self.max_shard_size < 1:
+            raise SettingError(f"{target}: shards of {self.max_shard_size} bytes hold nothing; 1 or more is allowed.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +78,7 @@ class Conversion:
     type: QuantType
     tensors: int
     bytes: int
-    """Of the target's model file."""
+    """Of the target's model files."""
     losses: tuple[Loss, ...]
     """Empty where the target holds the source's numbers exactly."""
     reading: Reading
@@ -68,9 +101,16 @@ def convert(
     force: bool = False,
     i2s_layout: I2SLayout | None = None,
     kernel_config: Path | None = None,
+    scale: ScaleMeaning | None = None,
+    max_shard_size: int | None = None,
+    byte_order: ByteOrder | None = None,
     progress: Callable[[str, str, int, int], object] | None = None,
 ) -> Conversion:
-    """Write the model at `source` to `target`, its matrices as `quant_type`: HF_PACKED is a folder, others a GGUF.
+    """Write the model at `source` to `target`, its matrices as `quant_type`.
+
+    HF_PACKED is a folder, ternary types are a GGUF; floats are a GGUF where the target's name ends in `.gguf`, else a
+    folder. Of a folder, `max_shard_size` bytes of tensors are in one file, all without it, and `scale` says what packed
+    scales do, by default what the model's family is published with. `byte_order` is of a GGUF, little by default.
 
     With `allow_lossy` scales and embeddings that the target rounds are rounded, and listed in the result; trits are
     never changed. A file at `target` is replaced with `force` only; a link, the source itself or what is no regular
@@ -79,6 +119,7 @@ def convert(
 
     Raises:
         FormatError: the source is bad.
+        SettingError: `scale`, `max_shard_size` or `byte_order` is not of this kind of target.
         StorageError: the source cannot be read or the target not written; an older target is unchanged.
         UnsupportedError: the model or the type is not converted here, or something would be lost.
     """
@@ -90,6 +131,9 @@ def convert(
         force=force,
         i2s_layout=i2s_layout,
         kernel_config=kernel_config,
+        scale=scale,
+        max_shard_size=max_shard_size,
+        byte_order=byte_order,
     )
     for step in steps:
         if isinstance(step, Conversion):
@@ -108,26 +152,30 @@ def convert_steps(
     force: bool = False,
     i2s_layout: I2SLayout | None = None,
     kernel_config: Path | None = None,
+    scale: ScaleMeaning | None = None,
+    max_shard_size: int | None = None,
+    byte_order: ByteOrder | None = None,
 ) -> Iterator[Step | Conversion]:
     """Convert as `convert` does, yielding a Step after each tensor, and the result last; left early, nothing stays."""
     target = Path(target)
     if quant_type not in TARGETS:
         raise UnsupportedError(f"{target}: {quant_type} is not written here; {', '.join(TARGETS)} are.")
     target = target if target.name else target.resolve()
-    _check_target(target, quant_type, force=force)
+    form = Form(quant_type, _is_folder(target, quant_type), scale, max_shard_size, byte_order)
+    form.check(target)
+    _check_target(target, form, force=force)
     with open_checkpoint(source, i2s_layout=i2s_layout, kernel_config=kernel_config) as checkpoint:
         _check_apart(checkpoint, target)
         model = Source(checkpoint, allow_lossy=allow_lossy)
         model.check_rows(quant_type)
-        write = _write_folder if quant_type is QuantType.HF_PACKED else _write_gguf
+        write = _write_folder if form.folder else _write_gguf
         # In a folder of this conversion's own until it is proved: a wrong file must never replace a right one,
         # and two conversions must not meet.
         unproved = _private_folder(target) / target.name
         try:
-            yield from write(model, unproved, quant_type)
-            yield from _verify(model, unproved)
-            size = _model_file(unproved).stat().st_size
-            _check_target(target, quant_type, force=force)  # again: somebody may have put a file there meanwhile
+            yield from write(model, unproved, form)
+            size = yield from _verify(model, unproved)
+            _check_target(target, form, force=force)  # again: somebody may have put a file there meanwhile
             os.replace(unproved, target)
         except ValueError as error:
             raise UnsupportedError(f"{checkpoint.path}: {quant_type} cannot hold this model: {error}") from error
@@ -146,7 +194,11 @@ def _private_folder(target: Path) -> Path:
         raise StorageError(f"{target}: cannot be written: {error.strerror}") from error
 
 
-def _check_target(target: Path, quant_type: QuantType, *, force: bool) -> None:
+def _is_folder(target: Path, quant_type: QuantType) -> bool:
+    return quant_type is QuantType.HF_PACKED or (quant_type in WIDTHS and target.suffix.lower() != ".gguf")
+
+
+def _check_target(target: Path, form: Form, *, force: bool) -> None:
     """Refuse a target that would be lost.
 
     Raises:
@@ -155,12 +207,12 @@ def _check_target(target: Path, quant_type: QuantType, *, force: bool) -> None:
     if target.is_symlink():
         # Replaced, it would no longer be one; written through, the blob of a download cache would not fit its hash.
         raise StorageError(f"{target}: is a symbolic link; links are not written through: name the file itself.")
-    if quant_type is QuantType.HF_PACKED:
+    if form.folder:
         # A folder is not replaced: nobody can tell whether all that is in it may go.
         if target.exists() and (not target.is_dir() or any(target.iterdir())):
             raise StorageError(f"{target}: is there already and not an empty folder; name a new one.")
     elif target.is_dir():
-        raise StorageError(f"{target}: is a folder; {quant_type} is written as one GGUF file: name that.")
+        raise StorageError(f"{target}: is a folder; {form.type} is written as one GGUF file: name that.")
     elif target.exists() and not target.is_file():
         raise StorageError(f"{target}: is there already and no regular file; name a new one.")
     elif target.exists() and not force:
@@ -172,26 +224,29 @@ def _check_apart(checkpoint: Checkpoint, target: Path) -> None:
         raise StorageError(f"{target}: is the source itself; name a new file.")
 
 
-def _write_gguf(model: Source, path: Path, quant_type: QuantType) -> Iterator[Step]:
-    tensors = conversion_gguf.tensors(model, quant_type)
-    metadata = conversion_gguf.metadata(model, quant_type)
-    for index, tensor in enumerate(writing_gguf(path, metadata, tensors), 1):
+def _write_gguf(model: Source, path: Path, form: Form) -> Iterator[Step]:
+    tensors = conversion_gguf.tensors(model, form.type)
+    metadata = conversion_gguf.metadata(model, form.type)
+    for index, tensor in enumerate(writing_gguf(path, metadata, tensors, form.byte_order or "little"), 1):
         yield "write", tensor.name, index, len(tensors)
 
 
-def _write_folder(model: Source, folder: Path, quant_type: QuantType) -> Iterator[Step]:  # noqa: ARG001
+def _write_folder(model: Source, folder: Path, form: Form) -> Iterator[Step]:
     folder.mkdir()
-    chosen = conversion_folder.storage(model)
+    packed = form.type is QuantType.HF_PACKED
+    chosen = conversion_folder.storage(model, form.scale) if packed else Storage(form.type, None)
     config = conversion_folder.config_json(model, chosen)
     write_atomic(folder / CONFIG, orjson.dumps(config, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
     write_files(model.checkpoint, folder)
     tensors = conversion_folder.tensors(model, chosen)
-    for index, tensor in enumerate(writing_safetensors(folder / SINGLE, tensors), 1):
+    for index, tensor in enumerate(writing_shards(folder, tensors, form.max_shard_size), 1):
         yield "write", tensor.name, index, len(tensors)
 
 
-def _verify(model: Source, written: Path) -> Iterator[Step]:
+def _verify(model: Source, written: Path) -> Generator[Step, None, int]:
     """Read what was written: every trit, scale, float, setting and id must be the source's, but for listed losses.
+
+    Returns the bytes of its model files.
 
     Raises:
         BitnetError: one is not.
@@ -199,6 +254,7 @@ def _verify(model: Source, written: Path) -> Iterator[Step]:
     with open_checkpoint(written) as checkpoint:
         yield from _compare(model, checkpoint)
         check_carried(model.checkpoint, checkpoint)
+        return checkpoint.size
 
 
 def _compare(model: Source, written: Checkpoint) -> Iterator[Step]:
@@ -216,15 +272,11 @@ def _is_known(model: Source, tensor: TensorDiff) -> bool:
     """Whether a tensor differs by just what was allowed and measured as it was written."""
     if (loss := model.losses.get(tensor.name)) is None:
         return False
-    if is_projection(tensor.name):
+    if is_projection(tensor.name) and tensor.ternary:
         first, second = tensor.reference_scale, tensor.candidate_scale
         apart = tensor.max_abs if first is None or second is None else abs(first - second)
         return tensor.different == 0 and apart == loss.max_abs
     return tensor.max_abs == loss.max_abs
-
-
-def _model_file(unproved: Path) -> Path:
-    return unproved / SINGLE if unproved.is_dir() else unproved
 
 
 def _remove(unproved: Path) -> None:

@@ -1,6 +1,6 @@
-"""A model as a Hugging Face folder: packed trits with one scale each, config.json, and the tokenizer's files.
+"""A model as a Hugging Face folder: packed trits with one scale each, or floats; config.json says which.
 
-    chosen = storage(source)
+    chosen = storage(source)                    # packed; Storage(QuantType.BF16, None) is floats
     config = config_json(source, chosen)
     for tensor in writing_safetensors(folder / "model.safetensors", tensors(source, chosen)):
         ...
@@ -31,6 +31,8 @@ LINEAR_CLASSES: dict[ScaleMeaning, dict[str, str]] = {
     "multiply": {"linear_class": "autobitlinear", "quantization_mode": "offline"},
     "divide": {"linear_class": "bitlinear", "quantization_mode": "offline"},
 }
+ONLINE = {"linear_class": "autobitlinear", "quantization_mode": "online"}
+"""What transformers says of masters, which it ternarises as it runs them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,15 +41,18 @@ class Storage:
 
     kind: QuantType
     """Of every float, scales included."""
-    meaning: ScaleMeaning
-    """What a `weight_scale` does to the trits."""
+    meaning: ScaleMeaning | None
+    """What a `weight_scale` does to the trits; None where matrices are floats."""
 
 
-def storage(source: Source) -> Storage:
-    """Return the narrowest storage that is exact, and of those the one that the model's family is published in.
+def storage(source: Source, meaning: ScaleMeaning | None = None) -> Storage:
+    """Return the narrowest packed storage that is exact, and of those the one that the family is published in.
+
+    With `meaning` scales do that and nothing else.
 
     Raises:
-        UnsupportedError: a matrix has several scales or none, or the model was not trained with int8 activations.
+        UnsupportedError: a matrix has several scales or none, or one that `meaning` cannot say exactly, or the model
+            was not trained with int8 activations.
     """
     if not source.config.activation_quant:
         raise UnsupportedError(
@@ -56,12 +61,18 @@ def storage(source: Source) -> Storage:
         )
     other: dict[ScaleMeaning, ScaleMeaning] = {"multiply": "divide", "divide": "multiply"}
     usual: ScaleMeaning = "multiply" if source.config.linear_class == "autobitlinear" else "divide"
-    # Every scale multiplies exactly in float32, so one is left in the end.
-    left = [Storage(kind, meaning) for kind in WIDTHS for meaning in (usual, other[usual])]
+    meanings = (usual, other[usual]) if meaning is None else (meaning,)
+    # Every scale multiplies exactly in float32, so that one is left in the end, but where it has to divide.
+    left = [Storage(kind, allowed) for kind in WIDTHS for allowed in meanings]
     for name in source.names:
         if is_projection(name):
             scale = source.one_scale(name, source.trits(name), QuantType.HF_PACKED)
             left = [chosen for chosen in left if _is_exact(scale, chosen)]
+            if not left:
+                raise UnsupportedError(
+                    f"{source.checkpoint.path}: tensor '{source.stored(name)}' has the scale {scale:.9g}, and no float "
+                    f"divides to just that. Convert with --scale multiply."
+                )
         else:
             for values in source.floats(name):
                 kinds = [kind for kind in WIDTHS if np.array_equal(rounded(values, kind), values)]
@@ -90,18 +101,26 @@ def config_json(source: Source, chosen: Storage) -> dict[str, Any]:
     Raises:
         UnsupportedError: GGUF's factors of the rotary frequencies are those of no published model.
     """
-    quantization = {"quant_method": "bitnet", **LINEAR_CLASSES[chosen.meaning]}
-    if source.config.input_norm_eps is not None:
+    quantization = _quantization(source, chosen)
+    if quantization and source.config.input_norm_eps is not None:
         quantization |= {"use_rms_norm": True, "rms_norm_eps": _shortest(source.config.input_norm_eps)}
     kind = TORCH_NAMES[chosen.kind]
     if source.checkpoint.format == "safetensors":
         config = dict(source.checkpoint.metadata)
-        kept = config.get("quantization_config") or {}
+        kept = config.pop("quantization_config", None) or {}
         # Since version 5 transformers says dtype; a file that has either keeps its word.
         spelling = "dtype" if "dtype" in config else "torch_dtype"
-        changed = {spelling: kind, "quantization_config": {**kept, **quantization}}
-        return config | _classes(source.config) | changed
-    return _from_gguf(source) | {"torch_dtype": kind, "quantization_config": quantization}
+        said = {"quantization_config": {**kept, **quantization}} if quantization else {}
+        return config | _classes(source.config) | {spelling: kind} | said
+    said = {"quantization_config": quantization} if quantization else {}
+    return _from_gguf(source) | {"torch_dtype": kind} | said
+
+
+def _quantization(source: Source, chosen: Storage) -> dict[str, Any]:
+    """Return what quantization_config says of the matrices; nothing where transformers computes plain floats."""
+    if not source.config.activation_quant:
+        return {}
+    return {"quant_method": "bitnet", **(LINEAR_CLASSES[chosen.meaning] if chosen.meaning else ONLINE)}
 
 
 def _classes(config: Config) -> dict[str, Any]:
@@ -166,13 +185,25 @@ def tensors(source: Source, chosen: Storage) -> list[OutTensor]:
     kind, found = chosen.kind, list[OutTensor]()
     for name in source.names:
         shape, target = source.shape(name), hf_name(name)
-        if is_projection(name):
+        if is_projection(name) and chosen.meaning is None:
+            found.append(OutTensor(target, kind, shape, lambda name=name: _floats(source, name, kind)))
+        elif is_projection(name):
             packed = (shape[0] // 4, shape[1])
             found.append(OutTensor(target, QuantType.U8, packed, lambda name=name: pack_hf(source.trits(name).values)))
             found.append(OutTensor(scale_name(target), kind, (1,), lambda name=name: _scale(source, name, chosen)))
         else:
             found.append(OutTensor(target, kind, shape, lambda name=name: source.encoded(name, kind)))
     return found
+
+
+def _floats(source: Source, name: str, kind: QuantType) -> bytes:
+    values = source.matrix(name, kind)
+    if source.config.activation_quant and not source.is_master(values):
+        raise UnsupportedError(
+            f"{source.checkpoint.path}: tensor '{source.stored(name)}' is trits already, and transformers would "
+            f"ternarise them again, to a smaller scale (docs/formats.md §5, bug 2). HF_PACKED holds it, or a GGUF."
+        )
+    return encode(values, kind)
 
 
 def _scale(source: Source, name: str, chosen: Storage) -> Iterator[bytes]:

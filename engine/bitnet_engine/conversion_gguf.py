@@ -1,11 +1,11 @@
-"""A model as a GGUF file: its metadata, and its tensors in I2_S, TQ1_0 or TQ2_0.
+"""A model as a GGUF file: its metadata, and its tensors in I2_S, TQ1_0, TQ2_0 or floats.
 
     for tensor in writing_gguf(path, metadata(source, quant_type), tensors(source, quant_type)):
         ...
 
 From another GGUF all metadata and every float tensor is carried as it is stored; from a Hugging Face folder vectors
-become F32, embedding and head F16. `llama` gets its rows of q and k in llama.cpp's order. File and type numbers:
-docs/formats.md §2.3.
+become F32, embedding and head F16, or the float type that the matrices have. `llama` gets its rows of q and k in
+llama.cpp's order. File and type numbers: docs/formats.md §2.3.
 """
 
 from collections.abc import Callable, Mapping
@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from bitnet_engine.config import ACTIVATION_QUANT, ROPE_FREQS
+from bitnet_engine.config import ACTIVATION_QUANT, GGUF_FAMILIES, ROPE_FREQS
 from bitnet_engine.conversion_source import Source
 from bitnet_engine.errors import UnsupportedError
 from bitnet_engine.formats import OutTensor, QuantType, Scalar, Trits
@@ -30,7 +30,14 @@ PACKERS: dict[QuantType, Callable[[np.ndarray, Any], bytes]] = {
 }
 SCALE_TYPES = {QuantType.I2_S: QuantType.F32, QuantType.TQ1_0: QuantType.F16, QuantType.TQ2_0: QuantType.F16}
 # general.file_type as the writers of each type number it; no reader should trust it.
-FILE_TYPES = {QuantType.I2_S: 40, QuantType.TQ1_0: 36, QuantType.TQ2_0: 37}
+FILE_TYPES = {
+    QuantType.F32: 0,
+    QuantType.F16: 1,
+    QuantType.BF16: 32,
+    QuantType.TQ1_0: 36,
+    QuantType.TQ2_0: 37,
+    QuantType.I2_S: 40,
+}
 
 
 def metadata(source: Source, quant_type: QuantType) -> dict[str, Any]:
@@ -40,8 +47,7 @@ def metadata(source: Source, quant_type: QuantType) -> dict[str, Any]:
         UnsupportedError: the source's tokenizer cannot be said in GGUF's keys.
     """
     architecture = _architecture(source)
-    # Any reader takes trits of `llama` and `qwen3` for those of a model with int8 activations.
-    stated = {} if source.config.activation_quant else {ACTIVATION_QUANT: False}
+    stated = _stated(source, architecture, quant_type)
     if source.checkpoint.format == "gguf":
         return _carried(source.checkpoint.metadata) | {"general.file_type": FILE_TYPES[quant_type]} | stated
     c = source.config
@@ -67,6 +73,15 @@ def metadata(source: Source, quant_type: QuantType) -> dict[str, Any]:
         **stated,
         **gguf_keys(source.checkpoint),
     }
+
+
+def _stated(source: Source, architecture: str, quant_type: QuantType) -> dict[str, bool]:
+    """Return our own key where a reader would take the file for the other kind of `llama` or `qwen3`."""
+    # Trits are taken for those of a model with int8 activations, and floats for a model without.
+    if GGUF_FAMILIES[architecture].activation_quant is not None:
+        return {}
+    quantised = source.config.activation_quant
+    return {} if quantised is (quant_type not in WIDTHS) else {ACTIVATION_QUANT: quantised}
 
 
 def _architecture(source: Source) -> str:
@@ -118,7 +133,7 @@ def tensors(source: Source, quant_type: QuantType) -> list[OutTensor]:
 def _tensor(source: Source, name: str, quant_type: QuantType, architecture: str) -> OutTensor:
     shape = source.shape(name)
     if is_projection(name):
-        return OutTensor(name, quant_type, shape, lambda: _packed(source, name, quant_type, architecture))
+        return OutTensor(name, quant_type, shape, lambda: _matrix(source, name, quant_type, architecture))
     if source.checkpoint.is_ternary(source.stored(name)):
         raise UnsupportedError(
             f"{source.checkpoint.path}: tensor '{source.stored(name)}' is {source.type(name)}; an embedding, head or "
@@ -129,15 +144,20 @@ def _tensor(source: Source, name: str, quant_type: QuantType, architecture: str)
     if source.checkpoint.format == "gguf":
         # Blocks are not decoded: another encoder would not choose the same bytes again.
         return OutTensor(name, source.type(name), shape, lambda: source.checkpoint.pieces(source.stored(name)))
-    kind = QuantType.F32 if len(shape) == 1 else QuantType.F16
+    table = quant_type if quant_type in WIDTHS else QuantType.F16
+    kind = QuantType.F32 if len(shape) == 1 else table
     return OutTensor(name, kind, shape, lambda: source.encoded(name, kind))
 
 
-def _packed(source: Source, name: str, quant_type: QuantType, architecture: str) -> bytes:
-    trits, part = source.trits(name, SCALE_TYPES[quant_type]), name.split(".")[-2]
-    if architecture == "llama" and part in ("attn_q", "attn_k"):
-        rows = len(trits.values)
-        trits = reordered(trits, llama_order(rows, rows // source.config.head_dim))
+def _matrix(source: Source, name: str, quant_type: QuantType, architecture: str) -> bytes:
+    rows = source.shape(name)[0]
+    paired = architecture == "llama" and name.split(".")[-2] in ("attn_q", "attn_k")
+    order = llama_order(rows, rows // source.config.head_dim) if paired else None
+    if quant_type in WIDTHS:
+        values = source.matrix(name, quant_type)
+        return encode(values if order is None else values[order], quant_type)
+    trits = source.trits(name, SCALE_TYPES[quant_type])
+    trits = trits if order is None else reordered(trits, order)
     if quant_type is QuantType.I2_S or trits.scale.ndim == 0:
         return PACKERS[quant_type](trits.values, source.one_scale(name, trits, quant_type))
     return PACKERS[quant_type](trits.values, _by_block(source, name, trits))

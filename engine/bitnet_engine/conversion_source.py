@@ -20,8 +20,9 @@ from bitnet_engine.errors import FormatError, UnsupportedError
 from bitnet_engine.formats import Checkpoint, QuantType, Trits
 from bitnet_engine.formats.floats import WIDTHS, encode, rounded
 from bitnet_engine.formats.ternary import ROW_MULTIPLE
-from bitnet_engine.matrices import hf_order, is_factor, is_paired, read_matrix, reordered
-from bitnet_engine.naming import is_projection
+from bitnet_engine.masters import ternarise, ternary_blocks
+from bitnet_engine.matrices import hf_order, is_factor, is_paired, read_finite, read_matrix, reordered
+from bitnet_engine.naming import is_projection, scale_of
 
 TOP = ("token_embd", "output_norm", "output")
 PIECE = 1 << 21
@@ -100,7 +101,7 @@ class Source:
         Raises:
             UnsupportedError: naming the tensor and the rule.
         """
-        axis, multiple = (0, 4) if quant_type is QuantType.HF_PACKED else (1, ROW_MULTIPLE[quant_type])
+        axis, multiple = (0, 4) if quant_type is QuantType.HF_PACKED else (1, ROW_MULTIPLE.get(quant_type, 1))
         for name in filter(is_projection, self.names):
             shape = self.shape(name)
             if len(shape) != 2 or shape[axis] % multiple:
@@ -133,10 +134,7 @@ class Source:
     def _trits(self, name: str) -> Trits:
         stored, kind = self._stored[name], self.type(name)
         if not self.checkpoint.is_ternary(stored) and kind not in WIDTHS:
-            raise UnsupportedError(
-                f"{self.checkpoint.path}: tensor '{stored}' is {kind}, which has rounded its trits away; convert from "
-                f"the model's float or ternary original."
-            )
+            raise self._rounded_away(name)
         trits = read_matrix(self.checkpoint, stored, master=self.config.activation_quant)
         if isinstance(trits, np.ndarray):
             raise UnsupportedError(
@@ -154,6 +152,58 @@ class Source:
                 f"one a matrix. Convert from the model's original."
             )
         return trits
+
+    def matrix(self, name: str, kind: QuantType) -> np.ndarray:
+        """Return the matrix `name`, float32 `[out, in]`, as a target that stores it as `kind` will hold it.
+
+        Trits become trits times scale; floats are carried, a master's because its trits are made of them.
+
+        Raises:
+            UnsupportedError: `kind` would round it while nothing may be lost, or would make another model of a master.
+            FormatError: bad trits, or floats that are not finite.
+        """
+        stored = self._stored[name]
+        if self.checkpoint.is_ternary(stored):
+            return self._multiplied(name, kind)
+        if self.config.activation_quant and self.type(name) not in WIDTHS:
+            raise self._rounded_away(name)
+        if scale_of(stored) in self.checkpoint.tensors:
+            raise UnsupportedError(
+                f"{self.checkpoint.path}: tensor '{stored}' is floats beside a factor, '{scale_of(stored)}', and a "
+                f"matrix of floats is carried as it is. Convert to a ternary type first."
+            )
+        values, part = read_finite(self.checkpoint, stored), name.split(".")[-2]
+        if self.is_master(values):
+            self._check_master(name, values, kind)
+        if is_paired(self.checkpoint, part):
+            values = values[hf_order(len(values), len(values) // self.config.head_dim)]
+        kept = self._reached(name, values, kind)
+        self._measure(name, float(np.abs(kept - values).max()), float(np.abs(values).max()), kind)
+        return kept
+
+    def is_master(self, values: np.ndarray) -> bool:
+        """Return whether the floats `[out, in]` of a matrix are ternarised whenever the model is run."""
+        return self.config.activation_quant and ternary_blocks(values) is None
+
+    def _multiplied(self, name: str, kind: QuantType) -> np.ndarray:
+        trits = self.trits(name, kind)
+        if trits.scale.ndim and self.config.activation_quant:
+            raise UnsupportedError(
+                f"{self.checkpoint.path}: tensor '{self._stored[name]}' has several scales, and the file does not say "
+                f"that the model runs without int8 activations; floats would not show it. Convert from the original."
+            )
+        return trits.dense()
+
+    def _check_master(self, name: str, values: np.ndarray, kind: QuantType) -> None:
+        """Refuse a type in which the ternarised master would be another matrix, whatever may be lost."""
+        stored = self.type(name)
+        # The scale that absmean gives is rounded to the type of the master, so that a wider type moves it too.
+        same = ternarise(values, stored)[1] == ternarise(values, kind)[1]
+        if not (same and np.array_equal(rounded(values, kind), values)):
+            raise UnsupportedError(
+                f"{self.checkpoint.path}: tensor '{self._stored[name]}' is a master in {stored}; as {kind} it would be "
+                f"ternarised to other numbers. Convert to {stored}, or to a ternary type."
+            )
 
     def one_scale(self, name: str, trits: Trits, target: QuantType) -> float:
         """Return the one scale of a matrix.
@@ -186,17 +236,31 @@ class Source:
         """
         farthest = largest = 0.0
         for values in self.floats(name):
-            kept = rounded(values, kind)
-            if not np.isfinite(kept).all():
-                raise UnsupportedError(
-                    f"{self.checkpoint.path}: tensor '{self._stored[name]}' reaches {np.abs(values).max():.4g}; "
-                    f"{kind} ends before that."
-                )
+            kept = self._reached(name, values, kind)
             farthest = max(farthest, float(np.abs(kept - values).max(initial=0)))
             largest = max(largest, float(np.abs(values).max(initial=0)))
             yield encode(values, kind)
+        self._measure(name, farthest, largest, kind)
+
+    def _reached(self, name: str, values: np.ndarray, kind: QuantType) -> np.ndarray:
+        """Return float32 `values` as `kind` holds them."""
+        kept = rounded(values, kind)
+        if not np.isfinite(kept).all():
+            raise UnsupportedError(
+                f"{self.checkpoint.path}: tensor '{self._stored[name]}' reaches {np.abs(values).max():.4g}; "
+                f"{kind} ends before that."
+            )
+        return kept
+
+    def _measure(self, name: str, farthest: float, largest: float, kind: QuantType) -> None:
         if farthest:
             self._lose(name, f"is not exact in {_SPOKEN[kind]}", farthest, largest)
+
+    def _rounded_away(self, name: str) -> UnsupportedError:
+        return UnsupportedError(
+            f"{self.checkpoint.path}: tensor '{self._stored[name]}' is {self.type(name)}, which has rounded its trits "
+            f"away; convert from the model's float or ternary original."
+        )
 
     def _finite(self, stored: str, values: np.ndarray) -> np.ndarray:
         if not np.isfinite(values).all():

@@ -127,6 +127,7 @@ class Report:
         try:
             report = _from_json(value)
             report.to_json()  # what cannot be written again is damaged too: a rate of no strings, say
+            gather(report.tokenizer, report.floor, report.metrics, report.documents)  # or judged again
         except (KeyError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
             raise FormatError(f"{path}: a damaged parity report: {error!r}; make it again") from error
         return report

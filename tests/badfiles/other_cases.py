@@ -9,6 +9,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from bitnet_parity.report import SCHEMA_VERSION
 from tests.badfiles.builders import (
     Tensor,
     big_endian_gguf,
@@ -79,10 +80,16 @@ CORPORA = [
 
 SOUND_REPORT: dict[str, Any] = {
     "schema": "bitnet-tui/parity-report",
-    "schema_version": 1,
-    **{name: {} for name in ("stamp", "reference", "candidate", "settings", "corpus", "metrics")},
+    "schema_version": SCHEMA_VERSION,
+    **{name: {} for name in ("stamp", "reference", "candidate", "settings", "corpus")},
+    "metrics": {
+        "tau_b": {"median": 1.0, "undefined": 0, "not_one": 0, "estimated": 0, "error": None},
+        "nll_undefined": 0,
+        "nll_unequal": 0,
+    },
     "failures": 0,
     "failures_omitted": 0,
+    "floor": None,
     "tokenizer": {"strings": 1, "equal": 1, "first_difference": None},
     "documents": [],
     "judgement": {"profile": "lossless", "verdict": "PASS", "gates": []},
@@ -102,13 +109,18 @@ REPORTS = [
     _report("utf8", "not JSON at byte ", "byte ", b'{"a": "\xff"}'),
     _report("list", "not a parity report: schema is None", data=b"[]"),
     _report("other", "schema is 'bitnet-tui/info', 'bitnet-tui/parity-report' is needed", schema="bitnet-tui/info"),
-    _report("newer", "schema_version is 2, this program reads 1", schema_version=2),
+    _report(
+        "newer",
+        f"schema_version is {SCHEMA_VERSION + 1}, this program reads {SCHEMA_VERSION}",
+        schema_version=SCHEMA_VERSION + 1,
+    ),
     _report("stamp-number", DAMAGED, DAMAGED, stamp=5),
     _report("tokenizer-list", DAMAGED, DAMAGED, tokenizer=[]),
     _report("strings-null", DAMAGED, DAMAGED, tokenizer={**SOUND_REPORT["tokenizer"], "strings": None}),
     _report("strings-zero", DAMAGED, DAMAGED, tokenizer={**SOUND_REPORT["tokenizer"], "strings": 0}),
     _report("documents-number", DAMAGED, DAMAGED, documents=5),
     _report("document-number", DAMAGED, DAMAGED, documents=[1]),
+    _report("metrics-none", DAMAGED, DAMAGED, metrics={}),
     _report("verdict", DAMAGED, DAMAGED, judgement={"profile": "x", "verdict": "MAYBE", "gates": []}),
     Case("report-pipe", _pipe("report.json"), BAD, "is no regular file; pass a report.json", REPORT),
     Case("report-missing", lambda folder: folder / "report.json", IO, "cannot read: No such file", REPORT),

@@ -132,6 +132,8 @@ def test_info_prints_the_same_to_a_pipe_twice(i2_s):
         (("diff", "{i2_s}", "nothing"), 3, "nothing: no such file"),
         (("convert", "{i2_s}", "x.gguf"), 2, "--type"),
         (("convert", "{i2_s}", "x.gguf", "--type", "Q4_0"), 2, "HF_PACKED"),
+        (("convert", "{i2_s}", "x", "--type", "HF_PACKED", "--max-shard-size", "5 cats"), 2, "is no size; 5GB"),
+        (("convert", "{i2_s}", "x", "--type", "HF_PACKED", "--byte-order", "big"), 2, "a folder has no byte order"),
         (("convert", "nothing", "x.gguf", "--type", "I2_S"), 3, "nothing: no such file"),
         (("convert", "{i2_s}", "no/such/x.gguf", "--type", "I2_S"), 4, "cannot be written"),
         (("inof", "{i2_s}"), 2, "Did you mean 'info'?"),
@@ -259,8 +261,9 @@ def test_sigterm_leaves_no_half_written_artifact(packed, i2_s, tmp_path):
 
 def test_convert_and_diff_close_the_circle(packed, i2_s, tmp_path):
     """Red when a converted file differs, sameness is not exit 0, or stdout holds narration."""
-    done = run("convert", i2_s, tmp_path / "hf", "--type", "hf_packed", "--json")
+    done = run("convert", i2_s, tmp_path / "hf", "--type", "hf_packed", "--max-shard-size", "1MB", "--json")
     assert done.returncode == 0, done.stderr
+    assert (tmp_path / "hf" / "model.safetensors.index.json").exists()
     report = json.loads(done.stdout)
     assert (report["type"], report["tensors"], report["losses"]) == ("HF_PACKED", 68, [])
     same = run("diff", packed, tmp_path / "hf", "--export", tmp_path / "out")

@@ -17,15 +17,17 @@ from tests.engine import families, families_gguf
 from tests.engine.tiny import hf_pack
 
 I2_S, TQ1_0, TQ2_0 = engine.QuantType.I2_S, engine.QuantType.TQ1_0, engine.QuantType.TQ2_0
-HF_PACKED = engine.QuantType.HF_PACKED
+HF_PACKED, F16, F32 = engine.QuantType.HF_PACKED, engine.QuantType.F16, engine.QuantType.F32
 TOKENIZER = Path(__file__).parents[2] / "samples" / "nano" / "packed" / "tokenizer.json"
 # Scales of masters are means, which float16 cannot hold.
 ROUTES = {
-    "bitnet": (I2_S, TQ1_0, TQ2_0, HF_PACKED),
+    "bitnet": (I2_S, TQ1_0, TQ2_0, HF_PACKED, F32, F16),
     "1bitllm": (I2_S, HF_PACKED),
-    "llama": (I2_S, TQ1_0, TQ2_0, HF_PACKED),
-    "llama3": (I2_S, TQ1_0, TQ2_0, HF_PACKED),
-    "trilm": (TQ1_0, TQ2_0),
+    "llama": (I2_S, TQ1_0, TQ2_0, HF_PACKED, F32, F16),
+    "llama3": (I2_S, TQ1_0, TQ2_0, HF_PACKED, F32),
+    "trilm": (TQ1_0, TQ2_0, F32),
+    "dense": (F32, F16),
+    "qwen3": (F16, F32),
     "normed": (HF_PACKED,),
     "embedding": (I2_S, HF_PACKED),
 }
@@ -49,8 +51,9 @@ def test_any_way_through_the_storages_ends_in_the_same_model(data):
     with tempfile.TemporaryDirectory() as place:
         first = path = written(family, Path(place) / "0", data.draw(st.integers(0, 99)))
         for index, kind in enumerate(route, 1):
-            previous, path = path, Path(place) / str(index)
-            assert engine.convert(previous, path, kind).losses == ()
+            previous, path = path, Path(place) / (str(index) if kind is HF_PACKED else f"{index}.gguf")
+            order = None if kind is HF_PACKED else data.draw(st.sampled_from(["little", "big"]))
+            assert engine.convert(previous, path, kind, byte_order=order).losses == ()
         compared = engine.diff(first, path)
         assert compared.identical, compared.to_json()
 
@@ -58,9 +61,9 @@ def test_any_way_through_the_storages_ends_in_the_same_model(data):
 @pytest.mark.parametrize("family", sorted(ROUTES))
 def test_what_is_loaded_after_converting_is_the_source_bit_for_bit(family, tmp_path):
     """Red when a conversion keeps all tensors, and a reader makes another model of them."""
-    source = written(family, tmp_path / "a")
-    engine.convert(source, tmp_path / "b", ROUTES[family][0])
-    before, after = engine.load(source), engine.load(tmp_path / "b")
+    source, target = written(family, tmp_path / "a"), tmp_path / "b.gguf"
+    engine.convert(source, target, ROUTES[family][0])
+    before, after = engine.load(source), engine.load(target)
     assert after.config == before.config
     assert after.numerics == before.numerics
     pairs = zip(jax.tree.leaves(before.weights), jax.tree.leaves(after.weights), strict=True)

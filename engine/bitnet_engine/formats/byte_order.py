@@ -1,11 +1,15 @@
-"""The bytes of a big-endian tensor in little-endian order, which is what every decoder here reads.
+"""The bytes of a big-endian tensor in little-endian order, which is what every decoder here reads, and back.
 
-    to_little(info, data)        # bytes of the same length
+    to_little(info, data)                            # bytes of the same length
+    turned(name, QuantType.TQ2_0, shape, pieces)     # either way, streamed; to write
 
 A packed block mixes codes, which are bytes, with scales, which are numbers: only these are turned around.
 Source: `gguf-convert-endian` of gguf-py for Q4_0, Q8_0, Q4_K and Q6_K, the structures of llama.cpp's
 `ggml-common.h` for the others. Decodes nothing.
 """
+
+from collections.abc import Iterable, Iterator
+from math import prod
 
 import numpy as np
 
@@ -44,6 +48,9 @@ _FIELDS: dict[QuantType, tuple[Field, ...]] = {
 }
 """The numbers in a block. Types whose blocks were written through wider integers are left out: Q5_0, Q3_K, IQ*."""
 
+_ROW_SCALES = {QuantType.IQ1_BN: 2, QuantType.IQ2_BN: 4}
+"""Bytes of the number before the codes of each row."""
+
 
 def to_little(info: TensorInfo, data: bytes) -> bytes:
     """Return the bytes of a big-endian tensor as a little-endian file would hold them.
@@ -51,25 +58,48 @@ def to_little(info: TensorInfo, data: bytes) -> bytes:
     Raises:
         UnsupportedError: nobody has said which bytes of this type are numbers.
     """
-    size, fields = _record(info)
+    if (record := _record(info.type, info.shape)) is None:
+        raise UnsupportedError(
+            f"{info.file}: tensor {quoted(info.name)} is big-endian {info.type}, whose byte order is not settled; "
+            f"convert the file where it was written, to a float type, Q8_0 or a ternary type"
+        )
+    return _turn(data, *record)
+
+
+def turned(name: str, kind: QuantType, shape: tuple[int, ...], pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield the bytes of a tensor in the other order, whichever they come in; wherever its pieces end.
+
+    Raises:
+        ValueError: nobody has said which bytes of this type are numbers.
+    """
+    if (record := _record(kind, shape)) is None:
+        raise ValueError(f"tensor {quoted(name)}: the big-endian byte order of {kind} is not settled")
+    rest = b""
+    for piece in pieces:
+        rest += piece
+        whole = len(rest) - len(rest) % record[0]
+        yield _turn(rest[:whole], *record)
+        rest = rest[whole:]
+    yield rest
+
+
+def _turn(data: bytes, size: int, fields: tuple[Field, ...]) -> bytes:
     records = np.frombuffer(data, np.uint8).reshape(-1, size).copy()
     for start, width in fields:
         records[:, start : start + width] = records[:, start : start + width][:, ::-1].copy()
     return records.tobytes()
 
 
-def _record(info: TensorInfo) -> tuple[int, tuple[Field, ...]]:
-    """Return the length of what repeats in a tensor, and the numbers in it."""
-    if info.type in _PLAIN:
-        size = BLOCKS[info.type][1]
+def _record(kind: QuantType, shape: tuple[int, ...]) -> tuple[int, tuple[Field, ...]] | None:
+    """Return the length of what repeats in a tensor, and the numbers in it; None where that is not settled."""
+    if kind in _PLAIN:
+        size = BLOCKS[kind][1]
         return size, ((0, size),)
-    if info.type in _FIELDS:
-        return BLOCKS[info.type][1], _FIELDS[info.type]
-    if info.type is QuantType.I2_S:
-        return info.nbytes, ((info.nbytes - I2_S_TAIL, 4),)
-    if info.type in (QuantType.IQ1_BN, QuantType.IQ2_BN):
-        return row_size(info.type, info.shape[-1]), ((0, 2 if info.type is QuantType.IQ1_BN else 4),)
-    raise UnsupportedError(
-        f"{info.file}: tensor {quoted(info.name)} is big-endian {info.type}, whose byte order is not settled; "
-        f"convert the file where it was written, to a float type, Q8_0 or a ternary type"
-    )
+    if kind in _FIELDS:
+        return BLOCKS[kind][1], _FIELDS[kind]
+    if kind is QuantType.I2_S:
+        codes = prod(shape) // 4
+        return codes + I2_S_TAIL, ((codes, 4),)
+    if kind in _ROW_SCALES:
+        return row_size(kind, shape[-1]), ((0, _ROW_SCALES[kind]),)
+    return None
