@@ -30,7 +30,7 @@ from bitnet_engine.environment import environment
 from bitnet_engine.formats import I2SLayout
 from bitnet_engine.loading import load
 from bitnet_engine.model import Model, bucket, score
-from bitnet_engine.packing import BlockTernary, PackedTernary, one_of, ternary_matmul
+from bitnet_engine.packing import BlockTernary, PackedTernary, ternary_matmul
 
 SEQUENCES = 8
 SEED = 20240227
@@ -69,15 +69,12 @@ def accumulators(model: Model, rows: int) -> Iterator[np.ndarray]:
     """Yield int32 [SEQUENCES, out] of every ternary matrix on seeded codes, `rows` codes at a time."""
     generator = np.random.default_rng(SEED)
     product = jax.jit(ternary_matmul)
-    for matrix in model.weights.layers.linears().values():
-        if not isinstance(matrix, PackedTernary | BlockTernary):
-            continue
-        for layer in range(matrix.codes.shape[0]):
-            index = jnp.int32(layer)
-            one = matrix.at(index) if isinstance(matrix, PackedTernary) else one_of(matrix, index)
-            codes = generator.integers(-128, 128, (SEQUENCES, matrix.features)).astype(np.int8)
-            parts = [product(jnp.asarray(codes[i : i + rows]), one) for i in range(0, SEQUENCES, rows)]
-            yield np.concatenate(parts)
+    for layer in range(model.config.layers):
+        for matrix in model.weights.layers.at(jnp.int32(layer)).linears().values():
+            if isinstance(matrix, PackedTernary | BlockTernary):
+                codes = generator.integers(-128, 128, (SEQUENCES, matrix.features)).astype(np.int8)
+                parts = [product(jnp.asarray(codes[i : i + rows]), matrix) for i in range(0, SEQUENCES, rows)]
+                yield np.concatenate(parts)
 
 
 def probe(model: Model, tokens: int) -> dict[str, np.ndarray]:
