@@ -327,7 +327,7 @@ def _rope(keys: Keys, head_dim: int) -> tuple[float, tuple[float, ...]]:
     for key in ("rope_type", "type"):
         nested.require(key, (None, "default", "llama3"))
     nested.require("partial_rotary_factor", (None, 1))
-    scaled = "llama3" in (nested.values.get("rope_type"), nested.values.get("type"))
+    scaled = (nested.values.get("rope_type") or nested.values.get("type")) == "llama3"  # as transformers chooses
     if not scaled:
         nested.require("factor", (None, 1))
     theta = (keys if old else nested).real("rope_theta")

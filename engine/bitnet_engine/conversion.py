@@ -29,7 +29,7 @@ from bitnet_engine.files import write_atomic
 from bitnet_engine.formats import Checkpoint, I2SLayout, QuantType, Reading, open_checkpoint
 from bitnet_engine.formats.floats import WIDTHS
 from bitnet_engine.formats.gguf_writer import writing_gguf
-from bitnet_engine.formats.hf import CONFIG, ScaleMeaning
+from bitnet_engine.formats.hf import CONFIG, INDEX, ScaleMeaning
 from bitnet_engine.formats.safetensors_writer import writing_shards
 from bitnet_engine.formats.types import ByteOrder
 from bitnet_engine.naming import is_projection
@@ -165,7 +165,7 @@ def convert_steps(
     form.check(target)
     _check_target(target, form, force=force)
     with open_checkpoint(source, i2s_layout=i2s_layout, kernel_config=kernel_config) as checkpoint:
-        _check_apart(checkpoint, target)
+        _check_apart(checkpoint, target, kernel_config)
         model = Source(checkpoint, allow_lossy=allow_lossy)
         model.check_rows(quant_type)
         write = _write_folder if form.folder else _write_gguf
@@ -219,9 +219,12 @@ def _check_target(target: Path, form: Form, *, force: bool) -> None:
         raise StorageError(f"{target}: is there already; name a new file, or replace this one with --force.")
 
 
-def _check_apart(checkpoint: Checkpoint, target: Path) -> None:
-    if target.exists() and any(file.samefile(target) for file in checkpoint.files):
-        raise StorageError(f"{target}: is the source itself; name a new file.")
+def _check_apart(checkpoint: Checkpoint, target: Path, kernel_config: Path | None) -> None:
+    folder = checkpoint.path if checkpoint.path.is_dir() else checkpoint.path.parent
+    files = [*checkpoint.files, *checkpoint.tokenizer_files.values(), folder / CONFIG, folder / INDEX]
+    files += [Path(kernel_config)] if kernel_config else []
+    if target.exists() and any(file.exists() and file.samefile(target) for file in files):
+        raise StorageError(f"{target}: is the source itself, or a part of it; name a new file.")
 
 
 def _write_gguf(model: Source, path: Path, form: Form) -> Iterator[Step]:

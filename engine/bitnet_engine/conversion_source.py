@@ -83,6 +83,19 @@ class Source:
                 + "; without it the model would be another."
             )
 
+        self._check_shapes()
+
+    def _check_shapes(self) -> None:
+        c, parts = self.config, self.config.block_shapes()
+        top: dict[str, tuple[int, ...]] = dict.fromkeys(("token_embd", "output"), (c.vocab, c.embed))
+        expected = {**top, "output_norm": (c.embed,), **parts}
+        for name in self.names:
+            if (found := self.shape(name)) != (wanted := expected[name.split(".")[-2]]):
+                raise FormatError(
+                    f"{self.checkpoint.path}: tensor '{self._stored[name]}' has shape {list(found)}; the metadata "
+                    f"makes it {list(wanted)}."
+                )
+
     def stored(self, name: str) -> str:
         """Return how the checkpoint spells the weight `name`."""
         return self._stored[name]
@@ -120,6 +133,11 @@ class Source:
         """
         trits = self._trits(name)
         kept = rounded(trits.scale, scale_type).reshape(trits.scale.shape)
+        if (lost := ~np.isfinite(kept) | ((kept == 0) & (trits.scale != 0))).any():
+            raise UnsupportedError(
+                f"{self.checkpoint.path}: tensor '{self._stored[name]}' has the scale {trits.scale[lost].flat[0]:.9g}, "
+                f"which is out of {_SPOKEN[scale_type]}'s range; choose a type with scales in float32."
+            )
         apart = np.abs(kept - trits.scale)
         if (farthest := float(apart.max())) > 0:
             example = np.unravel_index(apart.argmax(), apart.shape)

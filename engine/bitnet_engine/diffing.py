@@ -148,11 +148,22 @@ def diff_steps(first: Checkpoint, second: Checkpoint) -> Iterator[tuple[str, int
 
 
 def weight_names(checkpoint: Checkpoint) -> dict[str, str]:
-    """Return the checkpoint's own names by canonical name, without scales of packed matrices and rotary factors."""
+    """Return the checkpoint's own names by canonical name, without scales of packed matrices and rotary factors.
+
+    Raises:
+        FormatError: two tensors are one weight, in two spellings.
+    """
     parts = {scale_name(t.name) for t in checkpoint.tensors.values() if t.type is QuantType.HF_PACKED}
     if checkpoint.metadata.get("general.architecture") == "llama":
         parts.add(ROPE_FREQS)  # a folder states these numbers in its config.json: they are compared as a setting
-    return {canonical(name): name for name in checkpoint.tensors if name not in parts}
+    names: dict[str, str] = {}
+    for name in checkpoint.tensors:
+        if name not in parts and names.setdefault(canonical(name), name) != name:
+            raise FormatError(
+                f"{checkpoint.path}: tensors '{names[canonical(name)]}' and '{name}' are one weight in two spellings; "
+                f"nothing says which is meant. Remove one, or convert the model again."
+            )
+    return names
 
 
 def side(checkpoint: Checkpoint, name: str, stored: str) -> Side:

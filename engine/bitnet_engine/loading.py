@@ -18,6 +18,7 @@ import numpy as np
 from bitnet_engine.config import ROPE_FREQS, Config, states_activation_quant
 from bitnet_engine.errors import FormatError, UnsupportedError
 from bitnet_engine.formats import Checkpoint, I2SLayout, QuantType, open_checkpoint
+from bitnet_engine.formats.hf import scale_name
 from bitnet_engine.linears import Q8K, to_bfloat16
 from bitnet_engine.matrices import hf_order, is_factor, is_paired, read_finite, read_matrix, reordered
 from bitnet_engine.model import Layers, Model, Weights
@@ -186,7 +187,8 @@ class _Reader:
 
     def refuse_unused(self) -> None:
         """A tensor the graph has no place for (a bias, a norm, a scale) would change the result: say so."""
-        used = self.used | {f"{name}_scale" for name in self.used}
+        packed = (name for name in self.used if self.checkpoint.tensors[name].type is QuantType.HF_PACKED)
+        used = self.used | {scale_name(name) for name in packed}
         if self.checkpoint.metadata.get("general.architecture") == "llama":
             used.add(ROPE_FREQS)  # its numbers are in the config
         factors = {name for name in self.checkpoint.tensors if is_factor(self.checkpoint, name)}

@@ -2,7 +2,6 @@
 
 import json
 import os
-import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -14,14 +13,19 @@ from tests.e2e.program import PROGRAM
 ROOT = Path(__file__).parents[2]
 
 
+BOUND = """
+import os, resource, sys
+limit = int(sys.argv[1])
+resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+
+
 def small_disk(*arguments: object, limit: int) -> subprocess.CompletedProcess[str]:
     """Run a command, and its worker, that may write no file of more than `limit` bytes."""
-
-    def bound() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-
-    command = [*PROGRAM, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, preexec_fn=bound, timeout=300, check=False)
+    # Not by preexec_fn: it forks this process, which jax's threads forbid.
+    command = [sys.executable, "-c", BOUND, str(limit), *PROGRAM, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
 
 
 def test_convert_without_space_keeps_the_old_file(packed: Path, tmp_path: Path):

@@ -197,9 +197,9 @@ class Trits:
             return float(self.scale)
         empty = self.scale == 0
         scales = np.unique(self.scale[~empty])
-        if len(scales) > 1 or self._blocks()[empty].any():
-            return None
-        return float(scales[0]) if len(scales) else 0.0
+        if not len(scales):
+            return 0.0
+        return None if len(scales) > 1 or self._blocks()[empty].any() else float(scales[0])
 
     def dense(self) -> np.ndarray:
         """Return the weights, float32 `[out, in]`."""
