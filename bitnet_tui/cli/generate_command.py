@@ -16,6 +16,7 @@ from bitnet_tui.cli.options import (
     utf8,
 )
 from bitnet_tui.cli.streams import emit
+from bitnet_tui.core import session
 from bitnet_tui.core.events import Event
 from bitnet_tui.core.text import safe
 
@@ -31,7 +32,7 @@ from bitnet_tui.core.text import safe
 )
 @click.option("--top-k", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="0 keeps all tokens.")
 @click.option("--top-p", type=click.FloatRange(0, 1, min_open=True), callback=finite, default=1.0, show_default=True)
-@click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help="Same seed, same text.")
+@click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="Same seed, same text. Default: BITNET_SEED, else 0.")
 @numerics_option
 @reading_options
 @json_option
@@ -43,7 +44,7 @@ def command(
     temperature: float,
     top_k: int,
     top_p: float,
-    seed: int,
+    seed: int | None,
     numerics: str,
     i2s_layout: str,
     kernel_config: str | None,
@@ -59,7 +60,7 @@ def command(
         "temperature": temperature,
         "top_k": top_k,
         "top_p": top_p,
-        "seed": seed,
+        "seed": session.environment().seed or 0 if seed is None else seed,
         "numerics": numerics,
         "i2s_layout": i2s_layout,
         "kernel_config": kernel_config,

@@ -14,13 +14,17 @@ from bitnet_tui.core.jobs import Job
 from bitnet_tui.display.plain import Narrator
 
 
-def run_headless(request: dict[str, Any], each: Callable[[Event], object] = lambda _: None) -> dict[str, Any]:
+def run_headless(
+    request: dict[str, Any], each: Callable[[Event], object] = lambda _: None, hold: tuple[int, ...] = ()
+) -> dict[str, Any]:
     """Run `request` to its end and return its report, calling `each` with every event on the way.
+
+    `hold` are file descriptors that the worker keeps open while it lives.
 
     Raises:
         JobError: the worker reported an error, or died.
     """
-    job, narrator, report = Job.start(request), Narrator(), None
+    job, narrator, report = Job.start(request, hold), Narrator(), None
     try:
         for event in job.events():
             narrator.feed(event)

@@ -51,7 +51,7 @@ def _open_app(
     paths: tuple[str, ...], request: dict[str, Any] | None, reading: dict[str, Any], theme: str | None
 ) -> int:
     for path in paths:
-        if not Path(path).exists():
+        if not Path(session.side_path(path)).exists():
             raise session.FormatError(f"{path}: no such file or folder; check the path.")
     if not (sys.stdin.isatty() and sys.stdout.isatty()) or os.environ.get("TERM", "dumb") == "dumb":
         raise click.UsageError(

@@ -27,9 +27,10 @@ def nonempty(_context: click.Context, _parameter: click.Parameter, value: str | 
     return value
 
 
-def _path(context: click.Context, parameter: click.Parameter, value: str | None) -> Path | None:
-    path = nonempty(context, parameter, value)
-    return None if path is None else Path(path)
+def path(context: click.Context, parameter: click.Parameter, value: str | None) -> Path | None:
+    """Return an option's path; refuse an empty one."""
+    given = nonempty(context, parameter, value)
+    return None if given is None else Path(given)
 
 
 def finite(_context: click.Context, _parameter: click.Parameter, value: float) -> float:
@@ -49,11 +50,11 @@ def utf8(_context: click.Context, _parameter: click.Parameter, value: str | None
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON document.")
-export_option = click.option("--export", metavar="DIR", callback=_path, help="Write artifacts into this folder.")
+export_option = click.option("--export", metavar="DIR", callback=path, help="Write artifacts into this folder.")
 corpus_option = click.option(
     "--corpus",
     metavar="PATH",
-    callback=_path,
+    callback=path,
     help="A text file, or a folder of .txt files, one document each. Default: the shipped evaluation text.",
 )
 context_option = click.option(

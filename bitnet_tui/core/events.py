@@ -6,7 +6,7 @@ so an older program can show a newer run; a stream without `run.end` was interru
 
 | event | fields |
 |---|---|
-| `run.start` | schema, schema_version, id, kind (parity, eval, generate, stats, scan, diff, convert), request, stamp |
+| `run.start` | schema, schema_version, id, kind (those of `session.run`), request, stamp |
 | | parity: reference, candidate, profile; diff: reference, candidate; else: path |
 | `stage` | name, status (start, done), seconds |
 | `plan` | documents, tokens: how much is to be scored, known once the corpus is tokenised |
@@ -16,7 +16,7 @@ so an older program can show a newer run; a stream without `run.end` was interru
 | | top_reference and top_candidate: [[id, text, logit], …], best first |
 | `document` | name, tokens, nll_reference, nll_candidate (sums in nats); eval: nll |
 | `stats` | tensor; ternary: neg, zero, pos, code3, scale, entropy; dense: rms, min, max, nan |
-| `tensor` | work (compare, write, verify, scan), name, index (from 1), count: progress of diff, convert and scan |
+| `tensor` | work (compare, write, verify, scan, record), name, index (from 1), count: progress |
 | `text` | text: a piece of generated text |
 | `warn` | message: what a person should know before the numbers |
 | `report` | report: the finished artifact as an object |

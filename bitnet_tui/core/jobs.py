@@ -32,8 +32,11 @@ class Job:
         self._cancelled = False
 
     @classmethod
-    def start(cls, request: dict[str, Any]) -> Self:
-        """Start a worker on `request` (its fields are listed at `session.run`)."""
+    def start(cls, request: dict[str, Any], hold: tuple[int, ...] = ()) -> Self:
+        """Start a worker on `request` (its fields are listed at `session.run`).
+
+        `hold` are file descriptors that it keeps open while it lives: the lock of a folder it writes into.
+        """
         # A file and not a pipe: nobody has to empty it, and its end is what an error report needs.
         narration = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the job
         process = subprocess.Popen(
@@ -44,6 +47,7 @@ class Job:
             stderr=narration,
             # Ctrl-C reaches a terminal's whole process group; only the parent should answer it.
             start_new_session=True,
+            pass_fds=hold,
         )
         assert process.stdin is not None
         with suppress(BrokenPipeError):  # a worker that cannot start is told of by `events`

@@ -7,38 +7,50 @@
 Engine and parity are imported inside the functions, so that a process which only shows things never starts jax.
 """
 
+import hashlib
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bitnet_engine.environment import environment
 from bitnet_engine.errors import BitnetError, CorpusError, FormatError, SettingError, StorageError
 from bitnet_engine.files import atomic_file, write_atomic
+from bitnet_engine.folder_lock import locked_folder
 from bitnet_engine.numerics import NAMES as NUMERICS
-from bitnet_tui.core.events import SCHEMA, SCHEMA_VERSION, Event
+from bitnet_parity.exporting import SUFFIXES as REPORT_SUFFIXES
+from bitnet_tui.core.events import SCHEMA, SCHEMA_VERSION, Event, dumps
 from bitnet_tui.core.readings import LAYOUTS, needs_a_word, reading_text
 from bitnet_tui.core.resources import resource_dir
+from bitnet_tui.core.steps import stage, tensor_event
 from bitnet_tui.core.store import new_id
 
 if TYPE_CHECKING:
     from bitnet_engine.config import Config
     from bitnet_engine.formats import Checkpoint
-    from bitnet_engine.model import Model
 
 __all__ = [
+    "JOURNAL",
     "NUMERICS",
+    "REPORT_SUFFIXES",
     "BitnetError",
     "CorpusError",
     "FormatError",
     "SettingError",
     "StorageError",
     "atomic_file",
+    "environment",
+    "export_report",
     "inspect",
     "judge",
+    "locked_folder",
     "run",
+    "side_path",
+    "tell_ci",
     "tokenize",
     "write_atomic",
 ]
@@ -46,6 +58,12 @@ __all__ = [
 Request = dict[str, Any]
 REPORT = "report.json"
 """What a run's folder calls its report."""
+
+NOT_ASKED = ("export", "resume", "report", "junit")
+"""Fields of a request that say where results go, and change none of them."""
+
+JOURNAL = ".parity.journal"
+"""What an interrupted export leaves in its folder for `--resume`."""
 
 
 def inspect(
@@ -118,15 +136,45 @@ def judge(path: str, profile: str) -> dict[str, Any]:
     }
 
 
+def side_path(text: str) -> str:
+    """Return the path that a side of a comparison names, without its kind. Raises SettingError for a kind alone."""
+    from bitnet_parity.sources import parse_side
+
+    return parse_side(text).path
+
+
+def export_report(report: dict[str, Any], path: Path) -> None:
+    """Write a parity report's JSON as the suffix of `path` says. Raises SettingError, StorageError."""
+    from bitnet_parity.exporting import export
+
+    export(report, path)
+
+
+def tell_ci(report: dict[str, Any], junit_file: Path | None) -> list[str]:
+    """Write a parity report's gates as JUnit XML, tell GitHub Actions where it runs us, return what to print there.
+
+    Raises:
+        StorageError: a file cannot be written.
+    """
+    from bitnet_parity.ci import junit, tell_github
+
+    if junit_file is not None:
+        write_atomic(junit_file, junit(report))
+    return tell_github(report, os.environ)
+
+
 def run(request: Request) -> Iterator[Event]:
     """Run `request` and yield its events, all but `run.end` and `error`, which are the worker's.
 
     | kind | fields (None where optional) |
     |---|---|
     | all | i2s_layout="auto", kernel_config=None; parity and diff also candidate_i2s_layout, candidate_kernel_config |
-    | eval, generate, parity | numerics=NUMERICS[0]; parity also candidate_numerics=numerics |
-    | parity | reference, candidate, corpus=None, profile, context=None, max_tokens=None, export=None, exact=False, |
-    | | seed=0, floor_documents=None |
+    | eval, generate, parity, record, verify | numerics=NUMERICS[0]; parity also candidate_numerics=numerics |
+    | parity | reference, candidate, corpus=None, profile, context=None, max_tokens=None, export=None, resume=False, |
+    | | exact=False, seed=0, floor_documents=None |
+    | record | path, folder, corpus=None, context=None, max_tokens=None |
+    | replay | path, row |
+    | verify | path, runs, tokens |
     | eval | path, corpus=None, context=None, max_tokens=None |
     | generate | path, prompt, max_new, temperature, top_k, top_p, seed |
     | stats, scan | path |
@@ -141,6 +189,7 @@ def run(request: Request) -> Iterator[Event]:
         "scan": _scan,
         "diff": _diff,
         "convert": _convert,
+        **dict.fromkeys(("record", "replay", "verify"), _proof),
     }
     yield from kinds[request["kind"]](request)
 
@@ -149,31 +198,23 @@ def _start(request: Request) -> Event:
     import bitnet_engine as engine
 
     shown = ("kind", "reference", "candidate", "profile", "path")
+    stamp = engine.stamp()
+    # Where an export goes, and whether it goes on, is not what was asked: the same run is the same bytes anywhere.
+    asked = {name: value for name, value in request.items() if name not in NOT_ASKED}
     return {
         "event": "run.start",
         "schema": SCHEMA,
         "schema_version": SCHEMA_VERSION,
-        "id": new_id(),
-        "request": request,
-        "stamp": engine.stamp(),
+        "id": _derived_id(asked, stamp) if request.get("export") else new_id(),
+        "request": asked,
+        "stamp": stamp,
         **{name: request[name] for name in shown if name in request},
     }
 
 
-@contextmanager
-def _timed(done: Event) -> Iterator[Event]:
-    """Fill in `done["seconds"]` with the time the block took."""
-    begun = time.monotonic()
-    yield done
-    done["seconds"] = time.monotonic() - begun
-
-
-def _stage(name: str, work: Callable[[], Any], into: list[Any]) -> Iterator[Event]:
-    """Run `work` as a stage, appending its result to `into`."""
-    yield {"event": "stage", "name": name, "status": "start", "seconds": None}
-    with _timed({"event": "stage", "name": name, "status": "done"}) as done:
-        into.append(work())
-    yield done
+def _derived_id(asked: Request, stamp: dict[str, Any]) -> str:
+    """Return the id of an exported run: one for each request and stamp, so that an export can be made again."""
+    return "x" + hashlib.sha256(dumps([asked, stamp])).hexdigest()[:12]
 
 
 def _kernel_warning() -> Iterator[Event]:
@@ -185,81 +226,52 @@ def _kernel_warning() -> Iterator[Event]:
 
 
 def _parity(request: Request) -> Iterator[Event]:
-    import bitnet_engine as engine
     import bitnet_parity as parity
+    from bitnet_tui.core import comparing, sides
 
     gates = parity.Gates.named(request["profile"])
-    corpus = parity.load_corpus(_corpus_path(request))
+    named = [parity.parse_side(request[side]) for side in ("reference", "candidate")]
+    corpus = comparing.given_corpus(request, named, resource_dir("eval"))
     yield (start := _start(request))
-    loaded: list[Any] = []
-    with _open_pair(request) as sides:
+    loaded: list[sides.Opened] = []
+    with sides.open_checkpoints(named, _reading(request), _reading(request, "candidate_")) as files:
         # Both headers before any weight: what the second file is refused for must not wait for the first to load.
-        configs = [_config(checkpoint) for checkpoint in sides]
-        context = _context(request, *configs)
-        yield from _warnings(sides, configs)
+        headers = [sides.read_header(side, file) for side, file in zip(named, files, strict=True)]
+        context = sides.window(request.get("context"), headers)
+        yield from _warnings(files, [header.config for header in headers])
         numerics = [_numerics(request), request.get("candidate_numerics") or _numerics(request)]
-        yield from _stage("load reference", lambda: _load(sides[0], numerics[0]), loaded)
-        yield from _stage("load candidate", lambda: _load(sides[1], numerics[1]), loaded)
-    yield from _kernel_warning()
-    (reference, reference_description), (candidate, candidate_description) = loaded
-    stream = parity.stream(
-        reference=reference,
-        candidate=candidate,
-        reference_tokenizer=reference.tokenizer,
-        candidate_tokenizer=candidate.tokenizer,
-        corpus=corpus,
-        gates=gates,
-        context=context,
-        max_tokens=request.get("max_tokens"),
-        exact=request.get("exact", False),
-        seed=request.get("seed", 0),
-        variants=_variants(reference, request.get("seed", 0)),
-        floor_documents=_floor_documents(request),
-        stamp=engine.stamp(id=start["id"], numerics=_together(reference.numerics, candidate.numerics)),
-        reference_description=reference_description,
-        candidate_description=candidate_description,
-    )
-    for item in stream:
-        if isinstance(item, parity.Report):
-            if request.get("export"):
-                item.export(Path(request["export"]))
-            yield from ({"event": "gate", **gate.to_json()} for gate in item.judgement.gates)
-            yield {"event": "report", "report": item.to_json()}
-        elif isinstance(item, parity.TokenizerParity):
-            # The first gate is known before any token is scored: no need to wait for the others.
-            early = parity.judge_tokenizer(item.strings, item.equal, gates)
-            yield {"event": "gate", **early.to_json()}
-        else:
-            yield {"event": _EVENTS[type(item).__name__], **item.to_json()}
-
-
-def _variants(reference: "Model", seed: int) -> dict[str, Any]:
-    """Return the reference with what must not matter changed, for the noise floor."""
-    from bitnet_engine.variants import HalfUlp, OtherShape
-
-    return {"half_ulp_input": HalfUlp(reference, seed), "other_shape": OtherShape(reference)}
-
-
-def _floor_documents(request: Request) -> int:
-    from bitnet_parity.comparison import FLOOR_DOCUMENTS
-
-    asked = request.get("floor_documents")
-    return FLOOR_DOCUMENTS if asked is None else asked
-
-
-_EVENTS = {"Stage": "stage", "Plan": "plan", "TokenRow": "token", "DocumentRow": "document"}
+        for i, name in enumerate(("reference", "candidate")):
+            opening = partial(sides.open_side, named[i], files[i], numerics[i], context)
+            yield from stage(f"load {name}", opening, loaded)
+    if any(side.kind == "model" for side in named):
+        yield from _kernel_warning()
+    inputs = comparing.inputs(loaded, corpus)
+    stamp = sides.stamp(*loaded)
+    settings = {
+        "context": context,
+        "max_tokens": request.get("max_tokens"),
+        "exact": request.get("exact", False),
+        "seed": request.get("seed", 0),
+        "floor_documents": comparing.floor_documents(request),
+    }
+    variants = comparing.variants(loaded[0].source, settings["seed"])
+    with comparing.open_journal(JOURNAL, request, settings, {"stamp": stamp, **inputs}) as journal:
+        stamp = {**stamp, "id": start["id"]}
+        stream = parity.stream(**inputs, **settings, gates=gates, variants=variants, stamp=stamp, journal=journal)
+        yield from comparing.parity_events(stream, gates, request.get("export"))
 
 
 def _eval(request: Request) -> Iterator[Event]:
     import bitnet_engine as engine
     import bitnet_parity as parity
+    from bitnet_tui.core import sides
 
     corpus = parity.load_corpus(_corpus_path(request))
     yield (start := _start(request))
     loaded: list[Any] = []
     with _open(request) as checkpoint:
-        context = _context(request, _config(checkpoint))
-        yield from _stage("load model", lambda: _load(checkpoint, _numerics(request)), loaded)
+        context = sides.window(request.get("context"), [sides.read_header(parity.Side("model", ""), checkpoint)])
+        yield from stage("load model", lambda: sides.load_model(checkpoint, _numerics(request)), loaded)
     yield from _kernel_warning()
     model, description = loaded[0]
     stamp = engine.stamp(id=start["id"], numerics=model.numerics.value)
@@ -279,11 +291,12 @@ def _eval(request: Request) -> Iterator[Event]:
 
 def _generate(request: Request) -> Iterator[Event]:
     import bitnet_engine as engine
+    from bitnet_tui.core import sides
 
     yield (start := _start(request))
     loaded: list[Any] = []
     with _open(request) as checkpoint:
-        yield from _stage("load model", lambda: _load(checkpoint, _numerics(request)), loaded)
+        yield from stage("load model", lambda: sides.load_model(checkpoint, _numerics(request)), loaded)
     yield from _kernel_warning()
     model, description = loaded[0]
     names = ("temperature", "top_k", "top_p", "seed")
@@ -339,7 +352,7 @@ def _scan(request: Request) -> Iterator[Event]:
                 report = {"schema": "bitnet-tui/scan", "schema_version": 1, "path": start["path"], **found}
                 yield {"event": "report", "report": {**report, "stamp": engine.stamp(id=start["id"])}}
             else:
-                yield _tensor_event("scan", *step)
+                yield tensor_event("scan", *step)
 
 
 def _diff(request: Request) -> Iterator[Event]:
@@ -347,12 +360,12 @@ def _diff(request: Request) -> Iterator[Event]:
     from bitnet_engine.diffing import ModelDiff, diff_steps
 
     yield (start := _start(request))
-    with _open_pair(request) as sides:
-        for step in diff_steps(*sides):
+    with _open_pair(request) as files:
+        for step in diff_steps(*files):
             if isinstance(step, ModelDiff):
                 yield {"event": "report", "report": {**step.to_json(), "stamp": engine.stamp(id=start["id"])}}
             else:
-                yield _tensor_event("compare", *step)
+                yield tensor_event("compare", *step)
 
 
 def _convert(request: Request) -> Iterator[Event]:
@@ -367,11 +380,17 @@ def _convert(request: Request) -> Iterator[Event]:
         if isinstance(step, Conversion):
             yield {"event": "report", "report": {**step.to_json(), "stamp": engine.stamp(id=start["id"])}}
         else:
-            yield _tensor_event(*step)
+            yield tensor_event(*step)
 
 
-def _tensor_event(work: str, name: str, index: int, count: int) -> Event:
-    return {"event": "tensor", "work": work, "name": name, "index": index, "count": count}
+def _proof(request: Request) -> Iterator[Event]:
+    from bitnet_tui.core import proofs
+
+    yield (start := _start(request))
+    reading = _reading(request)
+    record = partial(proofs.record, _corpus_path(request), reading)
+    kinds = {"record": record, "replay": proofs.replay, "verify": partial(proofs.verify, reading)}
+    yield from kinds[request["kind"]]({**request, "numerics": _numerics(request)}, start["id"])
 
 
 def _open(request: Request) -> "Checkpoint":
@@ -398,23 +417,19 @@ def _reading(request: Request, side: str = "") -> dict[str, Any]:
     }
 
 
-def _config(checkpoint: "Checkpoint") -> "Config":
-    from bitnet_engine.config import Config
-
-    return Config.from_checkpoint(checkpoint)
-
-
-def _warnings(sides: "Sequence[Checkpoint]", configs: "Sequence[Config]") -> Iterator[Event]:
+def _warnings(files: "Sequence[Checkpoint | None]", configs: "Sequence[Config | None]") -> Iterator[Event]:
     """Yield what a person should know of two files before their numbers."""
-    for name, checkpoint in zip(("reference", "candidate"), sides, strict=True):
-        if needs_a_word(reading := checkpoint.reading.to_json()):
+    for name, checkpoint in zip(("reference", "candidate"), files, strict=True):
+        if checkpoint is not None and needs_a_word(reading := checkpoint.reading.to_json()):
             yield {"event": "warn", "message": f"the {name} is read as {reading_text(reading)}"}
     for difference in _differences(*configs):
         yield {"event": "warn", "message": f"the files differ: {difference}"}
 
 
-def _differences(reference: "Config", candidate: "Config") -> list[str]:
+def _differences(reference: "Config | None", candidate: "Config | None") -> list[str]:
     """Name the hyperparameters in which two configs differ: `activation is relu2 and silu`."""
+    if reference is None or candidate is None:
+        return []
     sides = zip(asdict(reference).items(), asdict(candidate).values(), strict=True)
     return [f"{name} is {first} and {second}" for (name, first), second in sides if first != second]
 
@@ -423,39 +438,5 @@ def _numerics(request: Request) -> str:
     return request.get("numerics") or NUMERICS[0]
 
 
-def _together(reference: str, candidate: str) -> str:
-    return str(reference) if reference == candidate else f"{reference} against {candidate}"
-
-
-def _load(checkpoint: "Checkpoint", numerics: str) -> "tuple[Model, dict[str, Any]]":
-    """Load a model; return it with what a report says of it."""
-    from bitnet_engine.loading import load_checkpoint
-
-    path = str(checkpoint.path)
-    model, sha256 = load_checkpoint(checkpoint, numerics), checkpoint.sha256()
-    if model.tokenizer.vocab_size > model.config.vocab:
-        raise FormatError(
-            f"{path}: the tokenizer has {model.tokenizer.vocab_size} ids and the embedding {model.config.vocab} rows. "
-            f"They are not of one model: copy the tokenizer that it came with."
-        )
-    return model, {
-        "path": path.encode("utf-8", "backslashreplace").decode(),
-        "sha256": sha256,
-        "config": asdict(model.config),
-        "numerics": model.numerics.value,
-        "reading": checkpoint.reading.to_json(),
-        "tokenizer": {"fingerprint": model.tokenizer.fingerprint(), "sha256": model.tokenizer.digest()},
-    }
-
-
 def _corpus_path(request: Request) -> Path:
     return resource_dir("eval") if request.get("corpus") is None else Path(request["corpus"])
-
-
-def _context(request: Request, *configs: "Config") -> int:
-    """Tokens a window: what was asked for, else 512, never more positions than a model has."""
-    most = min(config.max_positions for config in configs)
-    asked = request.get("context")
-    if asked is not None and not 2 <= asked <= most:
-        raise SettingError(f"--context {asked} is out of range; 2 to {most} positions are allowed for this model.")
-    return asked or min(512, most)

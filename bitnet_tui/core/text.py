@@ -1,9 +1,7 @@
 """Strings from files, made fit for a terminal; and the few number formats that every screen shares.
 
-A tensor name, a token or a metadata value is somebody else's bytes: it may hold an escape sequence, a
-bidirectional override or nothing visible at all. `safe` shows such characters instead of obeying them.
+`safe` itself is the engine's (`bitnet_engine.visible`), because artifacts need it too.
 
-    safe("blk.0\\x1b[2J")     ->  "blk.0␛[2J"
     token_text(" Seine\\n")   ->  "·Seine↵"
 
 Knows nothing of markup: a safe string still goes into a widget as `Content` or `Text`, never as markup.
@@ -11,32 +9,17 @@ Knows nothing of markup: a safe string still goes into a widget as `Content` or 
 
 import math
 import unicodedata
-from functools import lru_cache
 
-NAME_LIMIT = 200
-"""Characters of a name, a path or a message that are shown before the rest is left out."""
+from bitnet_engine.visible import NAME_LIMIT, safe
+
+__all__ = ["NAME_LIMIT", "TOKEN_LIMIT", "ago", "duration", "elide", "human_bytes", "human_count", "number", "safe"]
+__all__ += ["safe_lines", "token_text"]
 
 GIB = 1 << 30
 """Bytes in a GiB."""
 
 TOKEN_LIMIT = 24
 """Characters of one token in the strip; BPE vocabularies hold runs of hundreds of spaces."""
-
-_HIDDEN_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
-# Invisible though Unicode calls them marks or letters: joiners, fillers, variation selectors.
-_HIDDEN_OTHERS = frozenset({0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x3164, 0xFFA0})
-
-
-def safe(text: str, limit: int = NAME_LIMIT) -> str:
-    """Return `text` with every control, format and invisible character made visible, in at most `limit`.
-
-    C0 becomes its control picture (␛), everything else its code point (⟨U+202E⟩). What is left out
-    leaves an ellipsis.
-    """
-    if text.isprintable() and text.isascii():
-        return text if len(text) <= limit else text[: limit - 1] + "…"
-    shown = "".join(map(_visible, text[: limit + 1]))
-    return shown if len(shown) <= limit else shown[: limit - 1] + "…"
 
 
 def token_text(text: str, limit: int = TOKEN_LIMIT) -> str:
@@ -108,16 +91,3 @@ def ago(seconds: float) -> str:
         if seconds >= span:
             return f"{int(seconds // span)} {unit} ago"
     return "now"
-
-
-@lru_cache(maxsize=8192)
-def _visible(character: str) -> str:
-    code = ord(character)
-    if code < 0x20:
-        return chr(0x2400 + code)
-    if code == 0x7F:
-        return "␡"
-    selector = 0xFE00 <= code <= 0xFE0F or 0xE0100 <= code <= 0xE01EF
-    if selector or code in _HIDDEN_OTHERS or unicodedata.category(character) in _HIDDEN_CATEGORIES:
-        return f"⟨U+{code:04X}⟩"
-    return character

@@ -30,6 +30,7 @@ def main() -> None:
     threading.Thread(target=_watch_leash, daemon=True).start()
     status, verdict = "failed", None
     try:
+        session.environment().apply()
         for event in session.run(request):
             verdict = _verdict(event) or verdict
             events.write(encode(event))

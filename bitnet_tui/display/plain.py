@@ -18,6 +18,7 @@ from bitnet_tui.core.text import safe
 
 REDRAW_SECONDS = 0.2
 TABLE_ROWS = 12
+WSL2_BANNER = "WSL2: timings of a virtual machine; keep models out of /mnt, where reading is many times slower"
 
 
 def info_lines(summary: dict[str, Any]) -> list[str]:
@@ -89,6 +90,7 @@ def parity_lines(report: dict[str, Any]) -> list[str]:
             f"{safe(repr(difference['text']))}: {difference['ids_reference']} against {difference['ids_candidate']}"
         )
     lines += ["", *_metric_lines(metrics), *_floor_lines(report["floor"]), ""]
+    lines += _precision_lines(report)
     lines.append(
         f"{judgement['verdict']}  (profile {safe(judgement['profile'])}, numerics {report['stamp']['numerics']})"
     )
@@ -160,6 +162,12 @@ def _floor_lines(floor: dict[str, Any] | None) -> list[str]:
     return lines
 
 
+def _precision_lines(report: dict[str, Any]) -> list[str]:
+    """Say of a side that is known only so well how well that is: the verdict is no surer."""
+    sides = ((side, report[side].get("precision")) for side in ("reference", "candidate"))
+    return [f"{side}   {safe(precision)}" for side, precision in sides if precision is not None]
+
+
 def _reading_lines(label: str, reading: dict[str, Any]) -> list[str]:
     return [f"{label:<12}{text}"] if (text := reading_text(reading)) else []
 
@@ -185,7 +193,7 @@ def _config_lines(reference: dict[str, Any], candidate: dict[str, Any]) -> list[
     return [
         f"! {name} differs: {value} in the reference, {candidate.get(name)} in the candidate"
         for name, value in reference.items()
-        if candidate.get(name) != value
+        if name in candidate and candidate[name] != value
     ]
 
 
@@ -235,7 +243,9 @@ class Narrator:
     def feed(self, event: Event) -> None:
         """Take note of one event."""
         kind = event["event"]
-        if kind == "stage" and event["status"] == "start":
+        if kind == "run.start" and event["stamp"].get("wsl2"):
+            self._say(WSL2_BANNER)
+        elif kind == "stage" and event["status"] == "start":
             self._say(f"{event['name']} …")
         elif kind == "plan":
             self._total, self._begun = event["tokens"], time.monotonic()

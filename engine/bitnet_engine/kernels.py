@@ -163,7 +163,7 @@ def bitlinear(
 ) -> Float[Array, "seq rows"]:
     """Return `packing.bitlinear` of x and matrix `layer` of the stack, by the native kernel."""
     result = jax.ShapeDtypeStruct((x.shape[0], rows), jnp.float32)
-    call = jax.ffi.ffi_call("bitnet_bitlinear", (result, _records(x)))
+    call = jax.ffi.ffi_call("bitnet_bitlinear", (result, _records(x)), vmap_method="sequential")
     return call(x, codes, scale, layer, isa=backend().isa)[0]
 
 
@@ -172,7 +172,7 @@ def ternary_matmul(
 ) -> Int[Array, "seq rows"]:
     """Return `packing.ternary_matmul` of q and matrix `layer` of the stack, by the native kernel."""
     result = jax.ShapeDtypeStruct((q.shape[0], rows), jnp.int32)
-    call = jax.ffi.ffi_call("bitnet_ternary_matmul", (result, _records(q)))
+    call = jax.ffi.ffi_call("bitnet_ternary_matmul", (result, _records(q)), vmap_method="sequential")
     return call(q, codes, layer, isa=backend().isa)[0]
 
 

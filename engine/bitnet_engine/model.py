@@ -102,7 +102,7 @@ class Model:
             BitnetError: no tokens, more than the model has positions for, or an id outside the vocabulary.
         """
         padded = self._padded(tokens, self.config.max_positions)
-        return np.asarray(_score(self.config, self.numerics, self.weights, padded))[: len(tokens)]
+        return np.asarray(score(self.config, self.numerics, self.weights, padded))[: len(tokens)]
 
     def prefill(self, tokens: Sequence[int], max_len: int) -> tuple[Float[Array, " vocab"], KVCache]:
         """Run a prompt; return the logits after its last token and a cache with room for `max_len` positions.
@@ -233,9 +233,10 @@ def _head(
 
 
 @partial(jax.jit, static_argnames=("config", "numerics"))
-def _score(
+def score(
     config: Config, numerics: Numerics, weights: Weights, tokens: Int[Array, " seq"]
 ) -> Float[Array, "seq vocab"]:
+    """Return the logits after every id of one padded sequence."""
     hidden, _ = forward(config, numerics, weights, tokens, KVCache.empty(config, tokens.shape[0]))
     return _head(config, numerics, weights, hidden)
 

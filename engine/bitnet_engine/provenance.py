@@ -15,6 +15,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from bitnet_engine.environment import environment
+
 PACKAGES = ("bitnet-tui", "jax", "jaxlib", "numpy", "scipy", "numba", "tokenizers", "gguf", "safetensors")
 ISA_FLAGS = ("avx2", "fma", "avx_vnni", "avx512f", "avx512_vnni", "amx_int8", "asimd", "asimddp", "i8mm")
 
@@ -28,15 +30,28 @@ def stamp(**facts: Any) -> dict[str, Any]:
 def _environment() -> dict[str, Any]:
     return {
         "platform": platform.platform(),
-        "wsl2": "microsoft" in platform.release().lower(),
+        "wsl2": is_wsl2(),
         "python": platform.python_version(),
         "cpu": _cpu_field("model name") or platform.processor() or platform.machine(),
         "isa": [flag for flag in ISA_FLAGS if flag in _cpu_flags()],
         "threads": _threads(),
         "versions": {name: found for name in PACKAGES if (found := _version(name))},
         "xla_flags": os.environ.get("XLA_FLAGS", ""),
+        "determinism": environment().to_json(),
         "git_commit": _git_commit(),
     }
+
+
+def is_wsl2(kernel: Path = Path("/proc/version")) -> bool:
+    """Return whether the kernel is that of Windows Subsystem for Linux 2, by the text of /proc/version.
+
+    Version 1 has no Linux kernel and writes `Microsoft` without the word `standard` or `WSL2`.
+    """
+    try:
+        text = kernel.read_text(errors="replace").lower()
+    except OSError:
+        return False
+    return "microsoft-standard" in text or "wsl2" in text
 
 
 def _threads() -> int:

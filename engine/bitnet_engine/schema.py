@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any, Literal, Union, get_args, get_origin
 
+from bitnet_engine.environment import Environment
+
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 Schema = dict[str, Any]
@@ -96,6 +98,7 @@ def stamp_schema() -> Schema:
             "threads": of(int),
             "versions": of(dict[str, str]),
             "xla_flags": of(str),
+            "determinism": of(Environment),
             "git_commit": of(str | None),
             "device": of(str | None),
         },

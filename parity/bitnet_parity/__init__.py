@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from bitnet_parity.profiles import Gates
     from bitnet_parity.report import Report
     from bitnet_parity.rows import DocumentRow, Plan, Stage, TokenRow
-    from bitnet_parity.sources import LogitSource, TokenizerSource
+    from bitnet_parity.sources import LogitSource, Side, TokenizerSource, parse_side
     from bitnet_parity.statistics import ClusteredMean, bootstrap_interval, clustered_mean
     from bitnet_parity.tau import tau_b, tau_b_rows
     from bitnet_parity.tokenization import BATTERY, TokenizerDifference, TokenizerParity, compare_tokenizers
@@ -45,7 +45,7 @@ _MODULES = {
     "profiles": ("Gates",),
     "report": ("Report",),
     "rows": ("DocumentRow", "Plan", "Stage", "TokenRow"),
-    "sources": ("LogitSource", "TokenizerSource"),
+    "sources": ("LogitSource", "Side", "TokenizerSource", "parse_side"),
     "statistics": ("ClusteredMean", "bootstrap_interval", "clustered_mean"),
     "tau": ("tau_b", "tau_b_rows"),
     "tokenization": ("BATTERY", "TokenizerDifference", "TokenizerParity", "compare_tokenizers"),
@@ -72,6 +72,7 @@ __all__ = [  # spelled out for type checkers; a test holds it equal to the table
     "Plan",
     "Report",
     "ScoredDocument",
+    "Side",
     "Stage",
     "TokenRow",
     "TokenizerDifference",
@@ -88,6 +89,7 @@ __all__ = [  # spelled out for type checkers; a test holds it equal to the table
     "judge_tokenizer",
     "load_corpus",
     "measure",
+    "parse_side",
     "stream",
     "tau_b",
     "tau_b_rows",

@@ -13,20 +13,23 @@ is anything with `.logits`.
 import time
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NotRequired, TypedDict, Unpack
 
 from bitnet_engine.errors import SettingError
 from bitnet_parity.belief import Belief
 from bitnet_parity.corpus import Corpus
-from bitnet_parity.failures import FailureLog, reasons
+from bitnet_parity.failures import FailureLog, identity, reasons
 from bitnet_parity.floor import Floor, measure_floor
 from bitnet_parity.gates import judge
+from bitnet_parity.journal import Journal
 from bitnet_parity.profiles import Gates
 from bitnet_parity.report import Report, gather
 from bitnet_parity.rows import DocumentRow, Plan, Stage, TokenRow, finite
 from bitnet_parity.scoring import EncodedDocument, ScoredWindow, Scorer
 from bitnet_parity.sources import LogitSource, TokenizerSource
 from bitnet_parity.tally import Tally
+from bitnet_parity.token_corpus import TokenCorpus
 from bitnet_parity.tokenization import TokenizerParity, compare_tokenizers
 
 Item = Stage | Plan | TokenizerParity | TokenRow | DocumentRow | Report
@@ -49,14 +52,15 @@ class Inputs(TypedDict):
     name, and `floor_documents` how many documents they are measured on; 0 measures no noise floor.
 
     `stamp` and the descriptions are copied into the report; the stamp's `id` and the descriptions' `sha256`,
-    where there are any, are named in every failure.
+    where there are any, are named in every failure. A `journal` keeps what is
+    measured, and answers for what it has kept from an interrupted run of the same inputs.
     """
 
     reference: LogitSource
     candidate: LogitSource
     reference_tokenizer: TokenizerSource
     candidate_tokenizer: TokenizerSource
-    corpus: Corpus
+    corpus: Corpus | TokenCorpus
     gates: Gates
     context: int
     top_k: NotRequired[int]
@@ -68,6 +72,7 @@ class Inputs(TypedDict):
     stamp: NotRequired[Mapping[str, Any]]
     reference_description: NotRequired[Mapping[str, Any]]
     candidate_description: NotRequired[Mapping[str, Any]]
+    journal: NotRequired[Journal | None]
 
 
 def compare(**inputs: Unpack[Inputs]) -> Report:
@@ -108,12 +113,7 @@ class _Run:
         self._reference = dict(inputs.get("reference_description", {}))
         self._candidate = dict(inputs.get("candidate_description", {}))
         self._failures = FailureLog(
-            {
-                "run": self._stamp.get("id"),
-                "reference_sha256": self._reference.get("sha256"),
-                "candidate_sha256": self._candidate.get("sha256"),
-                "corpus_sha256": inputs["corpus"].sha256,
-            }
+            identity(self._stamp, self._reference, self._candidate, self.settings, inputs["corpus"].sha256)
         )
         self._belief = self._new_belief()
         self._floor: Floor | None = None
@@ -122,11 +122,16 @@ class _Run:
 
     def tokenize(self) -> Iterator[Item]:
         reference, candidate = self._inputs["reference_tokenizer"], self._inputs["candidate_tokenizer"]
+        corpus = self._inputs["corpus"]
+        if isinstance(corpus, TokenCorpus):
+            self._encoded, self._tokenizer = list(corpus.documents), corpus.check(reference)
+            yield self._tokenizer
+            return
         context_only = int(reference.bos is None)
         self._tokenizer = compare_tokenizers(
             reference,
             candidate,
-            self._inputs["corpus"].documents(),
+            corpus.documents(),
             keep=lambda document, ids: self._encoded.append(
                 EncodedDocument(document.name, array("i", ids), context_only)
             ),
@@ -158,6 +163,7 @@ class _Run:
             context=self.settings["context"],
             top_k=self.settings["top_k"],
             belief=self._belief,
+            journal=self._inputs.get("journal"),
         )
         documents = self._documents()
         yield Plan(len(documents), sum(document.tokens for document in documents))
@@ -204,10 +210,10 @@ class _Run:
         return Belief(vocab=vocab, exact=self.settings["exact"], seed=self.settings["seed"])
 
     def _count(self, window: ScoredWindow) -> None:
-        for fed, row in enumerate(window.rows, 1):
+        for fed, row in enumerate(window.rows, window.first):
             self._tally.add(row)
             if why := reasons(row, self._gates):
-                self._failures.add(row, window.path[:fed], why)
+                self._failures.add(row, window.path[:fed], window.path[fed:], why)
 
 
 def share_out(available: Sequence[int], total: int) -> list[int]:
@@ -225,7 +231,7 @@ def limited(documents: Sequence[EncodedDocument], max_tokens: int | None) -> lis
     available = [document.tokens for document in documents]
     shares = available if max_tokens is None else share_out(available, max_tokens)
     return [
-        EncodedDocument(document.name, document.ids[: share + document.context_only], document.context_only)
+        replace(document, ids=document.ids[: share + document.context_only])
         for document, share in zip(documents, shares, strict=True)
         if share
     ]

@@ -1,11 +1,13 @@
 """The tokens worth a second look, each a line that says how to make it again.
 
     log = FailureLog({"run": "…", "corpus_sha256": "…"})
-    log.add(row, path=[4088, 17, 23], reasons=["top"])
+    log.add(row, path=[4088, 17, 23], following=[5], reasons=["top"])
     log.write(folder / "parity_failures.jsonl")
 
-`path` is what both sides were fed: the logits after its last id are the ones compared on `token`. Lines are
-held in memory up to a fixed number of bytes; what comes after is counted as omitted, never dropped silently.
+`path` is what both sides were fed: the logits after its last id are the ones compared on `token`. `following` is the
+rest of the window: no id of it can be seen by `token`, but a window of another length is computed in another shape, and
+rounds otherwise. With the models, the settings and the stamp of the run in each line, `replay` needs nothing else.
+Lines are held in memory up to a fixed number of bytes; what comes after is counted as omitted, never dropped silently.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,7 +21,7 @@ from bitnet_parity.profiles import Gates
 from bitnet_parity.rows import TokenRow, finite
 
 LIMIT = 64 << 20
-"""Bytes of lines a log holds: tens of thousands of failures at context 512."""
+"""Bytes of lines a log holds: about ten thousand failures at context 512."""
 
 
 class FailureLog:
@@ -37,12 +39,16 @@ class FailureLog:
     def __len__(self) -> int:
         return len(self._lines)
 
-    def add(self, row: TokenRow, path: Sequence[int], reasons: Sequence[str]) -> None:
+    def add(self, row: TokenRow, path: Sequence[int], following: Sequence[int], reasons: Sequence[str]) -> None:
         """Log one token; once a line has not fitted, every later one is omitted too."""
         if self.omitted:
             self.omitted += 1
             return
-        fields = self._identity | row.to_json() | {"reasons": list(reasons), "path": list(path)}
+        fields = (
+            self._identity
+            | row.to_json()
+            | {"reasons": list(reasons), "path": list(path), "following": list(following)}
+        )
         line = orjson.dumps(fields, option=orjson.OPT_APPEND_NEWLINE)
         self._room -= len(line)
         if self._room < 0:
@@ -58,6 +64,33 @@ class FailureLog:
         """
         with atomic_file(path) as stream:
             stream.writelines(self._lines)
+
+
+def identity(
+    stamp: Mapping[str, Any],
+    reference: Mapping[str, Any],
+    candidate: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    corpus_sha256: str,
+) -> dict[str, Any]:
+    """Return what every line of a run says of it: who was compared, how, on what text and machine.
+
+    A description's `config` stays out: it is large, and the file that it came from is named by its sha256.
+    """
+    return {
+        "run": stamp.get("id"),
+        "reference_sha256": reference.get("sha256"),
+        "candidate_sha256": candidate.get("sha256"),
+        "corpus_sha256": corpus_sha256,
+        "reference": _without_config(reference),
+        "candidate": _without_config(candidate),
+        "settings": dict(settings),
+        "stamp": dict(stamp),
+    }
+
+
+def _without_config(description: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in description.items() if name != "config"}
 
 
 def reasons(row: TokenRow, gates: Gates) -> list[str]:

@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 
 from bitnet_parity.belief import Belief
-from bitnet_parity.corpus import windows
 from bitnet_parity.metrics import WindowMetrics, measure
 from bitnet_parity.rows import finite
 from bitnet_parity.scoring import EncodedDocument, predictions
@@ -113,11 +112,11 @@ def measure_floor(
     tokens = 0
     chosen = _spread(documents, sample)
     for document in chosen:
-        path = next(windows(document.ids, bos=tokenizer.bos, context=context))
-        logits = predictions("reference", reference, path)
+        path, first = next(document.windows(bos=tokenizer.bos, context=context))
+        logits = predictions("reference", reference, path)[first - 1 :]
         tokens += len(logits)
-        for name, other in _varied(variants, logits, path):
-            found = measure(logits, other, path[1:], vocab=tokenizer.vocab_size, top_k=2, belief=belief)
+        for name, other in _varied(variants, logits, path, first):
+            found = measure(logits, other, path[first:], vocab=tokenizer.vocab_size, top_k=2, belief=belief)
             samples[name].append(_Sample(found, _margin_moves(found, other)))
     found_variants = tuple(_variant(name, measured) for name, measured in samples.items() if measured)
     return Floor(len(chosen), tokens, found_variants)
@@ -139,10 +138,10 @@ class _Sample:
 
 
 def _varied(
-    variants: Mapping[str, LogitSource], logits: np.ndarray, path: list[int]
+    variants: Mapping[str, LogitSource], logits: np.ndarray, path: list[int], first: int
 ) -> Iterator[tuple[str, np.ndarray]]:
     for name, source in variants.items():
-        yield name, predictions(f"reference ({name})", source, path)
+        yield name, predictions(f"reference ({name})", source, path)[first - 1 :]
     yield BF16, to_bfloat16(logits)
 
 

@@ -18,6 +18,7 @@ import orjson
 
 from bitnet_engine.errors import FormatError, StorageError
 from bitnet_engine.files import write_atomic
+from bitnet_parity.exporting import SUFFIXES, export
 from bitnet_parity.failures import FailureLog
 from bitnet_parity.floor import Floor
 from bitnet_parity.gates import GateResult, Judgement, Numbers, Verdict, judge
@@ -84,10 +85,14 @@ class Report:
         """Write report.json into `folder`, and parity_failures.jsonl where this run has logged them.
 
         A report that was loaded carries no failures and leaves that file alone. Returns the paths.
+        A path that ends in .json, .jsonl, .csv, .md or .html is that one file instead, in that format.
 
         Raises:
             StorageError: the folder cannot be made or written to.
         """
+        if folder.suffix in SUFFIXES:
+            export(self.to_json(), folder)
+            return [folder]
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:

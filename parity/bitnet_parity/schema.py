@@ -74,10 +74,12 @@ def gate_schema() -> Schema:
 
 
 def failure_schema() -> Schema:
-    """Return the schema of a line of parity_failures.jsonl: a token, why it is there, and who was compared."""
+    """Return the schema of a line of parity_failures.jsonl: a token, why it is there, who was compared and how."""
     token = of(TokenRow)["properties"]
     reasons: Schema = array({"enum": ["tau_b", "top", "nll"]})
-    return obj({"run": of(str | None), **token, "reasons": reasons, "path": of(list[int])}, more=True)
+    ids, anything = of(list[int]), {"type": "object"}
+    run = {"run": of(str | None), "reference": anything, "candidate": anything, "settings": anything, "stamp": anything}
+    return obj({**run, **token, "reasons": reasons, "path": ids, "following": ids}, more=True)
 
 
 def _floor() -> Schema:

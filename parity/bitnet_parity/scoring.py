@@ -17,6 +17,7 @@ import numpy as np
 from bitnet_engine.errors import BitnetError
 from bitnet_parity.belief import Belief
 from bitnet_parity.corpus import windows
+from bitnet_parity.journal import Journal
 from bitnet_parity.metrics import WindowMetrics, measure
 from bitnet_parity.rows import TokenRow, TopId
 from bitnet_parity.sources import LogitSource, TokenizerSource
@@ -28,23 +29,38 @@ _NUMBERS = tuple(
 
 @dataclass(frozen=True)
 class EncodedDocument:
-    """A document as ids, 4 bytes each; before the first `context_only` of them nothing stands to score by."""
+    """A document as ids, 4 bytes each, the first `context_only` of them fed and not scored.
+
+    A `whole` one is fed as it stands, in one window that nothing is put before: ids that somebody else has cut.
+    """
 
     name: str
     ids: array
     context_only: int
+    whole: bool = False
 
     @property
     def tokens(self) -> int:
         """How many ids are scored."""
         return max(0, len(self.ids) - self.context_only)
 
+    def windows(self, *, bos: int | None, context: int) -> Iterator[tuple[list[int], int]]:
+        """Yield each window, and the place in it of the first id that is scored. Raises as `corpus.windows`."""
+        if self.whole:
+            yield list(self.ids), self.context_only
+        else:
+            yield from ((path, 1) for path in windows(self.ids, bos=bos, context=context))
+
 
 @dataclass(frozen=True)
 class ScoredWindow:
-    """The ids both sides were fed, and a row for each that was scored."""
+    """The ids both sides were fed, and a row for each that was scored.
+
+    Row i is about path[first + i], which path[: first + i] predicts.
+    """
 
     path: list[int]
+    first: int
     rows: list[TokenRow]
 
 
@@ -60,7 +76,9 @@ class Scorer:
         context: int,
         top_k: int,
         belief: Belief,
+        journal: Journal | None = None,
     ) -> None:
+        self._journal = journal
         self._reference, self._candidate, self._tokenizer = reference, candidate, tokenizer
         self._context, self._top_k, self._belief = context, top_k, belief
         self._piece = functools.cache(tokenizer.piece)
@@ -73,18 +91,28 @@ class Scorer:
             BitnetError: logits whose shape, type or vocabulary breaks the contract.
         """
         position = document.context_only
-        for path in windows(document.ids, bos=self._tokenizer.bos, context=self._context):
-            metrics = self._measure(path)
-            self._belief.note(metrics.tau_b)
-            rows = [self._row(document.name, position + i, path[i + 1], metrics, i) for i in range(len(path) - 1)]
-            yield ScoredWindow(path, rows)
-            position += len(rows)
+        for path, first in document.windows(bos=self._tokenizer.bos, context=self._context):
+            scored = self.score(document.name, position, path, first=first)
+            yield scored
+            position += len(scored.rows)
 
-    def _measure(self, path: list[int]) -> WindowMetrics:
-        reference = predictions("reference", self._reference, path)
-        candidate = predictions("candidate", self._candidate, path)
+    def score(self, document: str, position: int, path: list[int], *, first: int) -> ScoredWindow:
+        """Score path[first:] of one window; path[first] is at `position` of its document. Raises as `windows`."""
+        metrics = self._kept(path, first)
+        self._belief.note(metrics.tau_b)
+        rows = [self._row(document, position + i, token, metrics, i) for i, token in enumerate(path[first:])]
+        return ScoredWindow(path, first, rows)
+
+    def _kept(self, path: list[int], first: int) -> WindowMetrics:
+        if self._journal is None:
+            return self._measure(path, first)
+        return self._journal.kept(path, lambda: self._measure(path, first))
+
+    def _measure(self, path: list[int], first: int) -> WindowMetrics:
+        reference = predictions("reference", self._reference, path)[first - 1 :]
+        candidate = predictions("candidate", self._candidate, path)[first - 1 :]
         vocab = self._tokenizer.vocab_size
-        return measure(reference, candidate, path[1:], vocab=vocab, top_k=self._top_k, belief=self._belief)
+        return measure(reference, candidate, path[first:], vocab=vocab, top_k=self._top_k, belief=self._belief)
 
     def _row(self, document: str, position: int, token: int, metrics: WindowMetrics, i: int) -> TokenRow:
         self._scored += 1

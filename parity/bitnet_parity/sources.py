@@ -3,13 +3,18 @@
     class Recorded:                                     # no base class needed: the methods are enough
         def logits(self, tokens): return self.table[list(tokens)]
 
+    parse_side("kld:base.kld")                          # Side("kld", "base.kld"); a bare path is a model
+
 Knows no engine and no file format.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import numpy as np
+
+from bitnet_engine.errors import SettingError
 
 
 @runtime_checkable
@@ -39,10 +44,44 @@ class TokenizerSource(Protocol):
         """Return the ids of `text`, after `bos` where there is one and it is asked for."""
         ...
 
-    def decode(self, ids: Sequence[int]) -> str:
+    def decode(self, ids: Sequence[int], /) -> str:
         """Return the text of `ids`."""
         ...
 
     def piece(self, token: int) -> str:
         """Return the text of one id, for people to read."""
         ...
+
+
+KINDS = {
+    "recorded": "a folder that `bitnet-tui record` wrote",
+    "kld": "a file of llama-perplexity's --save-all-logits, read with --kl-divergence-base there",
+    "hf": "a Hugging Face folder, run by transformers",
+    "llama": "a GGUF file, run by llama.cpp",
+}
+"""What may stand before the colon of a side, and what the path after it then is."""
+
+
+@dataclass(frozen=True)
+class Side:
+    """One side as it is named on a command line: `kind` is a key of KINDS, or `model` for our own engine."""
+
+    kind: str
+    path: str
+
+    def __str__(self) -> str:
+        return self.path if self.kind == "model" else f"{self.kind}:{self.path}"
+
+
+def parse_side(text: str) -> Side:
+    """Read `KIND:PATH`, or a path alone. A path that itself begins with a kind is written `./hf:x`.
+
+    Raises:
+        SettingError: nothing follows the colon.
+    """
+    kind, colon, path = text.partition(":")
+    if not colon or kind not in KINDS:
+        return Side("model", text)
+    if not path:
+        raise SettingError(f"{text}: no path follows the colon; {kind}: takes {KINDS[kind]}.")
+    return Side(kind, path)

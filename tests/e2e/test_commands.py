@@ -10,15 +10,6 @@ import pytest
 from tests.e2e.program import PROGRAM, run
 
 
-@pytest.fixture(scope="module")
-def short_corpus(tmp_path_factory, samples):
-    """Two documents of a few hundred tokens."""
-    folder = tmp_path_factory.mktemp("corpus")
-    for name in ("shakespeare-cymbeline-022.txt", "shakespeare-the-merry-wives-of-windsor-019.txt"):
-        (folder / name).write_bytes((samples / "eval" / name).read_bytes())
-    return folder
-
-
 def test_parity_of_lossless_twins_passes(packed, i2_s, short_corpus, tmp_path):
     """Red when the twins differ anywhere, an artifact is missing, or PASS is not exit 0."""
     done = run("parity", packed, i2_s, "--corpus", short_corpus, "--export", tmp_path / "out", "--profile", "lossless")
@@ -250,7 +241,7 @@ def test_debug_shows_the_traceback_of_the_worker(i2_s, short_corpus):
     done = run("eval", i2_s, "--corpus", short_corpus, "--context", 300, "--debug")
     assert done.returncode == 2
     assert "session.py" in done.stderr
-    assert "_context" in done.stderr
+    assert "sides.py" in done.stderr
 
 
 def test_sigterm_leaves_no_half_written_artifact(packed, i2_s, tmp_path):
@@ -264,7 +255,8 @@ def test_sigterm_leaves_no_half_written_artifact(packed, i2_s, tmp_path):
     process.terminate()
     process.communicate()
     assert process.returncode == 128 + signal.SIGTERM
-    assert list((tmp_path / "out").iterdir()) == []
+    # The journal is what --resume goes on from; no artifact is there in part.
+    assert [path.name for path in (tmp_path / "out").iterdir()] in ([], [".parity.journal"])
 
 
 def test_convert_and_diff_close_the_circle(packed, i2_s, tmp_path):

@@ -156,7 +156,7 @@ def test_failures_past_the_limit_are_counted(tmp_path):
     """Red when a log grows without end, or drops lines without saying so."""
     log = FailureLog({"run": "r"}, limit=1000)
     for i in range(20):
-        log.add(row(index=i), [1, 2], ["tau_b"])
+        log.add(row(index=i), [1, 2], [3], ["tau_b"])
     log.write(tmp_path / "f.jsonl")
     lines = (tmp_path / "f.jsonl").read_bytes().splitlines()
     assert 0 < len(lines) == len(log) < 20

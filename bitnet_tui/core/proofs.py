@@ -1,0 +1,98 @@
+"""The kinds of request that make evidence: a recording, a failure measured again, a proof of determinism.
+
+    for event in replay({"path": "parity_failures.jsonl", "row": 3}, id): ...
+
+Part of `core.session`, which begins their streams; imported in workers only.
+"""
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import bitnet_engine as engine
+import bitnet_parity as parity
+from bitnet_engine.errors import FormatError, SettingError
+from bitnet_parity import recording
+from bitnet_parity import replay as replaying
+from bitnet_parity.verify import Proof, verify_steps
+from bitnet_tui.core import sides
+from bitnet_tui.core.events import Event
+from bitnet_tui.core.steps import stage, tensor_event
+
+
+def record(corpus_path: Path, reading: dict[str, Any], request: dict[str, Any], id: str) -> Iterator[Event]:
+    """Record the logits of a side on a corpus; `reading` is what its file does not state. Raises BitnetError."""
+    side, corpus = parity.parse_side(request["path"]), parity.load_corpus(corpus_path)
+    loaded: list[sides.Opened] = []
+    with sides.open_checkpoints([side], reading, {}) as (file,):
+        context = sides.window(request.get("context"), [sides.read_header(side, file)])
+        yield from stage("load model", lambda: sides.open_side(side, file, request["numerics"], context), loaded)
+    opened = loaded[0]
+    if opened.tokenizer is None:
+        raise SettingError(f"{side}: has no tokenizer and is a recording already; name a model.")
+    settings = {"context": context, "max_tokens": request.get("max_tokens")}
+    text = {"name": corpus.name, "sha256": corpus.sha256, "documents": len(corpus.names)}
+    facts = {"stamp": {**sides.stamp(opened), "id": id}, "model": opened.description}
+    facts |= {"settings": settings, "corpus": text}
+    windows, folder = 0, Path(request["folder"])
+    for item in recording.record(opened.source, opened.tokenizer, corpus, folder, facts=facts, **settings):
+        if isinstance(item, recording.RecordedWindow):
+            windows = item.count
+            yield tensor_event("record", item.document, item.index, item.count)
+        else:
+            yield {"event": "plan", **item.to_json()}
+    report = {"schema": "bitnet-tui/recording", "schema_version": 1, **facts, "windows": windows}
+    yield {"event": "report", "report": {**report, "folder": request["folder"]}}
+
+
+def replay(request: dict[str, Any], id: str) -> Iterator[Event]:
+    """Measure one line of a file of failures again. Raises BitnetError."""
+    line = replaying.FailureLine.read(Path(request["path"]), request["row"])
+    loaded: list[sides.Opened] = []
+    for name in ("reference", "candidate"):
+        described, context = line.fields[name], line.fields["settings"]["context"]
+        side = parity.parse_side(described["path"])
+        with sides.open_checkpoints([side], _reading(line.where, described), {}) as (file,):
+            opening = partial(sides.open_side, side, file, str(described.get("numerics")), context)
+            yield from stage(f"load {name}", opening, loaded)
+        _check_same(line.where, described, loaded[-1].description)
+    tokenizer = next(side.tokenizer for side in loaded if side.tokenizer is not None)
+    stamp, sources = sides.stamp(*loaded), {"reference": loaded[0].source, "candidate": loaded[1].source}
+    again = replaying.replay(line, tokenizer=tokenizer, stamp=stamp, **sources)
+    yield {"event": "report", "report": {**again.to_json(), "stamp": {**stamp, "id": id}}}
+
+
+def _reading(where: str, described: dict[str, Any]) -> dict[str, Any]:
+    """Return how the run read the file, to be read so again."""
+    found = described.get("reading") or {}
+    try:
+        layout, config = found.get("i2s_layout"), found.get("kernel_config")
+        return {
+            "i2s_layout": None if layout is None else engine.I2SLayout(layout),
+            "kernel_config": None if config is None else Path(config),
+        }
+    except (AttributeError, TypeError, ValueError) as error:
+        raise FormatError(f"{where}: its reading is damaged ({error}); make the failures again with parity") from error
+
+
+def _check_same(where: str, described: dict[str, Any], found: dict[str, Any]) -> None:
+    kernels = [side.get("reading", {}).get("kernel_config_sha256") for side in (described, found)]
+    if found["sha256"] != described.get("sha256") or kernels[0] != kernels[1]:
+        raise FormatError(f"{found['path']}: is not the file that {where} was made with: its sha256 is another.")
+
+
+def verify(reading: dict[str, Any], request: dict[str, Any], id: str) -> Iterator[Event]:
+    """Ask fresh processes for a model's answer. Raises BitnetError."""
+    path, tokens = request["path"], request["tokens"]
+    side = parity.Side("model", path)
+    with sides.open_checkpoints([side], reading, {}) as (file,):
+        most = sides.read_header(side, file).max_positions
+    if most is not None and tokens > most:
+        raise SettingError(f"--tokens {tokens} is out of range; the model has {most} positions.")
+    for step in verify_steps(path, request["numerics"], runs=request["runs"], tokens=tokens, **reading):
+        if isinstance(step, Proof):
+            stamp = engine.stamp(id=id, numerics=step.numerics)
+            yield {"event": "report", "report": {**step.to_json(), "stamp": stamp}}
+        else:
+            yield tensor_event("verify", *step)
