@@ -21,7 +21,7 @@ from bitnet_engine.formats import Checkpoint, QuantType, Trits
 from bitnet_engine.formats.floats import WIDTHS, encode, rounded
 from bitnet_engine.formats.ternary import ROW_MULTIPLE
 from bitnet_engine.masters import ternarise, ternary_blocks
-from bitnet_engine.matrices import hf_order, is_factor, is_paired, read_finite, read_matrix, reordered
+from bitnet_engine.matrices import check_shape, hf_order, is_factor, is_paired, read_finite, read_matrix, reordered
 from bitnet_engine.naming import is_projection, scale_of
 
 TOP = ("token_embd", "output_norm", "output")
@@ -90,11 +90,7 @@ class Source:
         top: dict[str, tuple[int, ...]] = dict.fromkeys(("token_embd", "output"), (c.vocab, c.embed))
         expected = {**top, "output_norm": (c.embed,), **parts}
         for name in self.names:
-            if (found := self.shape(name)) != (wanted := expected[name.split(".")[-2]]):
-                raise FormatError(
-                    f"{self.checkpoint.path}: tensor '{self._stored[name]}' has shape {list(found)}; the metadata "
-                    f"makes it {list(wanted)}."
-                )
+            check_shape(self.checkpoint, self._stored[name], expected[name.split(".")[-2]])
 
     def stored(self, name: str) -> str:
         """Return how the checkpoint spells the weight `name`."""

@@ -15,8 +15,8 @@ from typing import Any
 
 from bitnet_engine.config import ROPE_FREQS, Config
 from bitnet_engine.errors import FormatError, UnsupportedError
-from bitnet_engine.formats import Checkpoint, I2SLayout, MetadataArray, QuantType, Reading
-from bitnet_engine.formats.hf import scale_name
+from bitnet_engine.formats import Checkpoint, I2SLayout, MetadataArray, Reading
+from bitnet_engine.formats.hf import packed_scales
 from bitnet_engine.matrices import is_factor, is_paired
 from bitnet_engine.naming import HF_NAMES, canonical
 from bitnet_engine.pairs import open_pair
@@ -153,7 +153,7 @@ def weight_names(checkpoint: Checkpoint) -> dict[str, str]:
     Raises:
         FormatError: two tensors are one weight, in two spellings.
     """
-    parts = {scale_name(t.name) for t in checkpoint.tensors.values() if t.type is QuantType.HF_PACKED}
+    parts = packed_scales(checkpoint.tensors.values())
     if checkpoint.metadata.get("general.architecture") == "llama":
         parts.add(ROPE_FREQS)  # a folder states these numbers in its config.json: they are compared as a setting
     names: dict[str, str] = {}

@@ -31,7 +31,7 @@ from bitnet_engine.formats import (
     TensorInfo,
     open_checkpoint,
 )
-from bitnet_engine.formats.hf import ScaleMeaning, read_json, scale_name
+from bitnet_engine.formats.hf import ScaleMeaning, packed_scales, read_json
 from bitnet_engine.formats.statistics import TensorStats, tensor_stats
 from bitnet_engine.formats.strict_json import parse_object
 
@@ -122,7 +122,7 @@ def inspect(
 
 def _summarise(checkpoint: Checkpoint, limits: Limits) -> Summary:
     tensors = tuple(checkpoint.tensors.values())
-    scales = {scale_name(tensor.name) for tensor in tensors if tensor.type is QuantType.HF_PACKED}
+    scales = packed_scales(tensors)
     weights = [tensor for tensor in tensors if tensor.name not in scales]
     ternary = [tensor for tensor in weights if tensor.type in TERNARY_TYPES]
     body_bytes = _nbytes(ternary) + sum(checkpoint.tensors[name].nbytes for name in scales)

@@ -18,9 +18,9 @@ import numpy as np
 from bitnet_engine.config import ROPE_FREQS, Config, states_activation_quant
 from bitnet_engine.errors import FormatError, UnsupportedError
 from bitnet_engine.formats import Checkpoint, I2SLayout, QuantType, open_checkpoint
-from bitnet_engine.formats.hf import scale_name
+from bitnet_engine.formats.hf import packed_scales
 from bitnet_engine.linears import Q8K, to_bfloat16
-from bitnet_engine.matrices import hf_order, is_factor, is_paired, read_finite, read_matrix, reordered
+from bitnet_engine.matrices import check_shape, hf_order, is_factor, is_paired, read_finite, read_matrix, reordered
 from bitnet_engine.model import Layers, Model, Weights
 from bitnet_engine.naming import NORM_IN, PROJECTIONS, tensor_name
 from bitnet_engine.numerics import Numerics
@@ -177,18 +177,13 @@ class _Reader:
         name = tensor_name(self.checkpoint, part, layer)
         if name not in self.checkpoint.tensors:
             raise FormatError(f"{self.checkpoint.path}: there is no tensor '{name}', which the graph needs.")
-        found = self.checkpoint.tensors[name].shape
-        if found != shape:
-            raise FormatError(
-                f"{self.checkpoint.path}: tensor '{name}' has shape {list(found)}; the metadata makes it {list(shape)}."
-            )
+        check_shape(self.checkpoint, name, shape)
         self.used.add(name)
         return name
 
     def refuse_unused(self) -> None:
         """A tensor the graph has no place for (a bias, a norm, a scale) would change the result: say so."""
-        packed = (name for name in self.used if self.checkpoint.tensors[name].type is QuantType.HF_PACKED)
-        used = self.used | {scale_name(name) for name in packed}
+        used = self.used | packed_scales(self.checkpoint.tensors[name] for name in self.used)
         if self.checkpoint.metadata.get("general.architecture") == "llama":
             used.add(ROPE_FREQS)  # its numbers are in the config
         factors = {name for name in self.checkpoint.tensors if is_factor(self.checkpoint, name)}

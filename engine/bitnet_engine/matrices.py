@@ -50,6 +50,19 @@ def read_finite(checkpoint: Checkpoint, name: str) -> np.ndarray:
     return values
 
 
+def check_shape(checkpoint: Checkpoint, name: str, expected: tuple[int, ...]) -> None:
+    """Refuse a tensor of another shape than the config gives it.
+
+    Raises:
+        FormatError: naming both.
+    """
+    found = checkpoint.tensors[name].shape
+    if found != expected:
+        raise FormatError(
+            f"{checkpoint.path}: tensor '{name}' has shape {list(found)}; the metadata makes it {list(expected)}."
+        )
+
+
 def is_factor(checkpoint: Checkpoint, name: str) -> bool:
     """Return whether the tensor `name` of a GGUF is the factor of a matrix that is there too."""
     matrix = f"{name.removesuffix('.scale')}.weight"

@@ -152,6 +152,11 @@ def scale_name(weight: str) -> str:
     return f"{weight}_scale"
 
 
+def packed_scales(tensors: Iterable[TensorInfo]) -> set[str]:
+    """Return the names of the scales that belong to the packed ones of `tensors`."""
+    return {scale_name(tensor.name) for tensor in tensors if tensor.type is QuantType.HF_PACKED}
+
+
 def missing_scales(tensors: Iterable[TensorInfo]) -> list[Finding]:
     """Return a finding where weights look packed and have no scale (call after `mark_packed`)."""
     bare = [tensor.name for tensor in tensors if is_bare(tensor)]
