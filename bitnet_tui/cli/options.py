@@ -110,6 +110,18 @@ def pair_reading_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
+def scoring_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command that runs one model over a text its options, which `scoring_request` takes."""
+    for option in (reading_options, numerics_option, max_tokens_option, context_option, corpus_option):
+        function = option(function)
+    return function
+
+
+def scoring_request(kind: str, path: str, corpus: Path | None, **settings: Any) -> dict[str, Any]:
+    """Return the request that `core.session.run` takes; `settings` are the other options."""
+    return {"kind": kind, "path": path, "corpus": None if corpus is None else str(corpus), **settings}
+
+
 def show(result: dict[str, Any], lines: list[str], *, as_json: bool) -> None:
     """Print a result: as one JSON document, or as the lines a person reads."""
     if as_json:
