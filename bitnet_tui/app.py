@@ -135,6 +135,7 @@ class BitnetApp(App[None]):
         self._trail: list[str] = []
         self._parity: ParityScreen | None = None
         """The parity screen once a run was opened; it outlives Textual's own list of screens."""
+        self._quit_question: ConfirmScreen | None = None
 
     # ---- life ---------------------------------------------------------------------------------------
 
@@ -330,16 +331,25 @@ class BitnetApp(App[None]):
             await self.switch_mode(self._trail.pop())
 
     async def action_quit(self) -> None:
-        """Quit; asks first if a run is live."""
-        if not self.parity_is_live:
+        """Quit; asks first if a run is live that nobody has cancelled."""
+        live = self._parity.live if self._parity is not None and self._parity.is_live else None
+        if live is None or live.cancelled:
             self.exit()
             return
 
         def decide(yes: bool | None) -> None:
+            self._quit_question = None
             if yes:
                 self.exit()
 
-        self.push_screen(ConfirmScreen("A run is live. Cancel it and quit?"), decide)
+        self._quit_question = ConfirmScreen("A run is live. Cancel it and quit?")
+        self.push_screen(self._quit_question, decide)
+
+    def run_ended(self) -> None:
+        """Take back the question whether to quit: there is no run to cancel any more."""
+        if self._quit_question is not None and self.screen is self._quit_question:
+            self._quit_question.dismiss(False)
+            self.say(f"the run has ended: {self.key_of('app.quit')} quits")
 
     def action_help(self) -> None:
         """Show the keys of this screen."""
@@ -382,10 +392,11 @@ class BitnetApp(App[None]):
             self.screen.stop()
             return
         live = self._parity.live if self._parity is not None and self._parity.is_live else None
-        if live is not None:
-            self.run_worker(live.job.cancel, group="stop", thread=True)
-        else:
+        if live is None:
             self.say("nothing is running")
+        elif not live.cancelled:
+            live.cancelled = True  # at once: the next key must not ask about it
+            self.run_worker(live.job.cancel, group="stop", thread=True)
 
     def action_next_theme(self) -> None:
         """Switch to the next of the program's own themes."""

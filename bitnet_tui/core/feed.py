@@ -146,6 +146,8 @@ class Live:
     job: Cancellable
     feed: Feed
     recorder: Recorder | None = None
+    cancelled: bool = False
+    """Whether the user has asked for the end of it, which takes a moment."""
 
     @classmethod
     def of(cls, job: Cancellable, recorder: Recorder | None = None) -> "Live":

@@ -7,6 +7,7 @@ from textual.content import Content
 from textual.screen import Screen
 from textual.widgets import Footer, Static
 
+from bitnet_tui.widgets.filter_box import FilterBox
 from bitnet_tui.widgets.top_bar import TopBar
 
 if TYPE_CHECKING:
@@ -52,7 +53,11 @@ class BaseScreen(Screen[None]):
 
     def clear_filter(self) -> bool:
         """Close the filter if it is open, and say whether it was; most screens have none."""
-        return False
+        return any([box.close() for box in self.query(FilterBox)])
+
+    def action_filter(self) -> None:
+        """Open the filter."""
+        self.query_one(FilterBox).open()
 
     @property
     def program(self) -> "BitnetApp":

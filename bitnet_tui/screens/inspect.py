@@ -20,6 +20,7 @@ from bitnet_tui.core.inspect_view import InspectView, Row, Shares
 from bitnet_tui.core.text import elide, safe
 from bitnet_tui.screens.base import SPINNER, BaseScreen
 from bitnet_tui.widgets.error_card import ErrorCard
+from bitnet_tui.widgets.filter_box import FilterBox
 from bitnet_tui.widgets.rows_view import RowsView
 from bitnet_tui.widgets.tensor_tree import Part, TensorTree
 
@@ -48,7 +49,6 @@ class InspectScreen(BaseScreen):
         #parts { width: 1fr; }
         #details { width: 1fr; scrollbar-size-vertical: 1; }
         #tree { background: $background; scrollbar-size-vertical: 1; scrollbar-size-horizontal: 0; }
-        #filter { display: none; height: 1; border: none; padding: 0; background: $panel; }
         #progress { height: 1; padding: 0 1; color: $text-muted; text-wrap: nowrap; text-overflow: ellipsis; }
         &.-narrow #body { layout: vertical; }
         &.-narrow #parts, &.-narrow #details { width: 100%; height: 1fr; }
@@ -72,7 +72,7 @@ class InspectScreen(BaseScreen):
         yield ErrorCard(id="error")
         with Horizontal(id="body"):
             with Vertical(id="parts", classes="pane"):
-                yield Input(placeholder="part of a name", id="filter", compact=True)
+                yield FilterBox("part of a name")
                 yield TensorTree(id="tree")
             with VerticalScroll(id="details", classes="pane", can_focus=False):
                 yield RowsView(id="rows")
@@ -206,7 +206,7 @@ class InspectScreen(BaseScreen):
         for event in live.feed.drain(_BATCH):
             if self.view.feed_scan(event):
                 self._show_facts()
-                self.query_one(TensorTree).show(self.view, self.query_one("#filter", Input).value)
+                self.query_one(TensorTree).show(self.view, self.query_one(FilterBox).value)
                 self._show_part()
         return None if live.feed.ended else live
 
@@ -224,29 +224,9 @@ class InspectScreen(BaseScreen):
         if self.view.path and self._scan is None and not self.view.scanned:
             self._scan = self._start("scan")
 
-    def action_filter(self) -> None:
-        """Open the filter above the tree."""
-        box = self.query_one("#filter", Input)
-        box.display = True
-        box.focus()
-
-    def clear_filter(self) -> bool:
-        """Close the filter if it is open, and say whether it was."""
-        box = self.query_one("#filter", Input)
-        if not box.display:
-            return False
-        box.value = ""
-        box.display = False
-        self.query_one("#tree").focus()
-        return True
-
     def on_input_changed(self, event: Input.Changed) -> None:
         """Narrow the tree to what holds the text."""
         self.query_one(TensorTree).show(self.view, event.value)
-
-    def on_input_submitted(self) -> None:
-        """Go to the tree, the filter stays."""
-        self.query_one("#tree").focus()
 
     def action_copy(self) -> None:
         """Copy the name of the selected part: the file's own bytes, unaltered."""

@@ -184,6 +184,7 @@ class ParityScreen(BaseScreen):
         recorder = self.live.recorder if self.live is not None else None
         if recorder is not None and recorder.problem:
             self.program.say(recorder.problem, severity="warning")
+        self.program.run_ended()
         worst = self.view.worst()
         # A replay has been seen before: what is wanted of it is where it went wrong.
         if self.live is None and not self._moved and worst is not None and self.view.marked()[worst]:
@@ -309,8 +310,8 @@ class ParityScreen(BaseScreen):
     def _state(self, spinner: str) -> Content:
         if self.frozen:
             return Content.styled("‖ view paused", "bold $warning")
-        if self.is_live:
-            return Content.styled(f"{spinner} live", "bold $accent")
+        if self.live is not None and self._feed is not None:
+            return Content.styled(f"{spinner} {'cancelling' if self.live.cancelled else 'live'}", "bold $accent")
         if self._feed is not None:
             return Content.styled(f"{spinner} reading", "bold $accent")
         name = "" if self.live is not None else "replay  "

@@ -23,6 +23,7 @@ from bitnet_tui.core.text import human_bytes, number, safe
 from bitnet_tui.screens.base import BaseScreen
 from bitnet_tui.screens.compare import CompareScreen
 from bitnet_tui.screens.confirm import ConfirmScreen
+from bitnet_tui.widgets.filter_box import FilterBox
 from bitnet_tui.widgets.pick_list import PickList
 from bitnet_tui.widgets.rows_view import RowsView
 from bitnet_tui.widgets.run_line import run_pick
@@ -49,7 +50,6 @@ class RunsScreen(BaseScreen):
     RunsScreen {
         #list { width: 2fr; }
         #about { width: 1fr; scrollbar-size-vertical: 1; }
-        #filter { display: none; height: 1; border: none; padding: 0; background: $panel; }
         &.-narrow #body { layout: vertical; }
         &.-narrow #list { width: 100%; height: 2fr; }
         &.-narrow #about { width: 100%; height: 1fr; }
@@ -72,7 +72,7 @@ class RunsScreen(BaseScreen):
         """The list and its filter at the left, one run in full at the right (below, where it is narrow)."""
         with Horizontal(id="body"):
             with Vertical(id="list", classes="pane"):
-                yield Input(placeholder=HELP, id="filter", compact=True)
+                yield FilterBox(HELP)
                 yield PickList(id="runs")
             with VerticalScroll(id="about", classes="pane", can_focus=False):
                 yield RowsView(id="rows")
@@ -195,21 +195,6 @@ class RunsScreen(BaseScreen):
             self.app.copy_to_clipboard(str(self.selected.path))
             self.program.say(f"copied {self.selected.path}")
 
-    def action_filter(self) -> None:
-        """Open the filter above the list."""
-        box = self.query_one("#filter", Input)
-        box.display = True
-        box.focus()
-
-    def clear_filter(self) -> bool:
-        """Close the filter if it is open, and say whether it was."""
-        box = self.query_one("#filter", Input)
-        was = bool(box.display)
-        box.value, box.display = "", False
-        if was:
-            self.query_one(PickList).focus()
-        return was
-
     def on_input_changed(self, event: Input.Changed) -> None:
         """Narrow the list; a term that is not finished yet leaves it as it was, and says what is missing."""
         try:
@@ -218,10 +203,6 @@ class RunsScreen(BaseScreen):
             self.query_one("#list").border_subtitle = Content.styled(safe(str(error), 120), "$warning")
             return
         self._show()
-
-    def on_input_submitted(self) -> None:
-        """Go to the list, the filter stays."""
-        self.query_one(PickList).focus()
 
 
 def shown_path(run: RunInfo) -> str:

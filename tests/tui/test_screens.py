@@ -338,6 +338,34 @@ async def test_quit_asks_while_a_run_is_live_and_cancels_it(app_of, made, until)
     assert len(app.summary) <= 5
 
 
+async def test_a_cancelled_run_is_not_asked_about(app_of, made, until, text_of):
+    """`q` right after ctrl+x asked whether to cancel what was being cancelled."""
+    app = app_of(SIDES, events=made.run()[:30], hold=True)
+    async with app.run_test(size=WIDE) as pilot:
+        await until(pilot, lambda: isinstance(app.screen, ParityScreen) and len(app.screen.view.tokens) == 23)
+        asked, end = [], app.jobs[0].cancel
+        app.jobs[0].cancel = lambda: asked.append(1) if not asked else end()  # it takes its time to end
+        await pilot.press("ctrl+x")
+        await until(pilot, lambda: "cancelling" in text_of(app))
+        await pilot.press("ctrl+x", "q")
+        assert not isinstance(app.screen, ConfirmScreen)
+        assert not app.is_running
+    assert len(asked) == app.jobs[0].cancelled == 1
+
+
+async def test_the_question_goes_with_the_run(app_of, made, until):
+    """The box asked about a run that had ended, and the next `q` did nothing."""
+    app = app_of(SIDES, events=made.run()[:30], hold=True)
+    async with app.run_test(size=WIDE) as pilot:
+        await until(pilot, lambda: isinstance(app.screen, ParityScreen) and len(app.screen.view.tokens) == 23)
+        await pilot.press("q")
+        assert isinstance(app.screen, ConfirmScreen)
+        app.jobs[0].cancel()
+        await until(pilot, lambda: isinstance(app.screen, ParityScreen))
+        await pilot.press("q")
+        assert not app.is_running
+
+
 async def test_a_crash_of_the_program_ends_the_child(app_of, made, until):
     """A traceback of the program left its child behind."""
     app = app_of(SIDES, events=made.run()[:30], hold=True)
