@@ -24,10 +24,11 @@ def _known(_ctx: click.Context, _option: click.Parameter, value: str) -> str:
 def _bytes(_ctx: click.Context, _option: click.Parameter, value: str | None) -> int | None:
     if value is None:
         return None
-    found = re.fullmatch(r"([0-9]{1,12})\s*([A-Z]*)", value.upper(), re.ASCII)
-    if found is None or found[2] not in UNITS or not int(found[1]):
-        raise click.BadParameter(f"'{value}' is no size; 5GB, 500MB or a number of bytes are (also KB, KiB, MiB, GiB).")
-    return int(found[1]) * UNITS[found[2]]
+    found = re.fullmatch(r"([0-9]{1,12}(?:\.[0-9]{1,3})?)\s*([A-Z]*)", value.upper(), re.ASCII)
+    size = int(float(found[1]) * UNITS.get(found[2], 0)) if found else 0
+    if not size:
+        raise click.BadParameter(f"'{value}' is no size; 5GB, 1.5GB, 500MB or bytes are (also KB, KiB, MiB, GiB).")
+    return size
 
 
 @click.command("convert")
@@ -51,7 +52,8 @@ def _bytes(_ctx: click.Context, _option: click.Parameter, value: str | None) -> 
     "--max-shard-size",
     metavar="SIZE",
     callback=_bytes,
-    help="Split a folder's tensors into files of at most 5GB, 500MB, ...; else one file.",
+    help="Split a folder's tensors into files of at most 5GB, 500MB, ...; else one file. A tensor is never split: a "
+    "larger one is alone in its file.",
 )
 @click.option("--byte-order", type=click.Choice(["little", "big"]), help="Of a GGUF; little is what is not said.")
 @click.option(

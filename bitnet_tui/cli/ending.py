@@ -44,6 +44,10 @@ def end_with(error: BaseException, outcome: Outcome) -> NoReturn:
         sys.exit(error.exit_code)
     if outcome.debug and not isinstance(error, click.ClickException):
         print(getattr(error, "trace", None) or "".join(traceback.format_exception(error)), file=sys.stderr)
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        # The one usage error that is a page and no line.
+        print(error.format_message(), file=sys.stderr)
+        sys.exit(error.exit_code)
     code, message = _diagnose(error)
     # Messages quote names out of files, and a terminal obeys what is in them.
     message = safe(message, MESSAGE_LIMIT)

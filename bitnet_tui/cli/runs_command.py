@@ -28,14 +28,19 @@ def list_runs(terms: tuple[str, ...], as_json: bool) -> None:
 
     See docs/runs.md for the terms. One that begins with - comes after --.
     """
-    wanted, now = RunFilter.parse(" ".join(terms)), time.time()
-    runs = [run for run in _store().list() if wanted.matches(run, now)]
+    wanted, now, store = RunFilter.parse(" ".join(terms)), time.time(), _store()
+    known = store.list()
+    runs = [run for run in known if wanted.matches(run, now)]
     if as_json:
         emit_json(
             dumps({"schema": "bitnet-tui/runs", "schema_version": 1, "runs": list(map(_json, runs))}, indent=True)
         )
     else:
         emit("".join(f"{_line(run, now)}\n" for run in runs))
+    if not runs:
+        where = safe(str(store.root), 400)
+        said = f"none of the {len(known)} runs in {where} matches" if known else f"there are no runs in {where}"
+        click.echo(f"bitnet-tui: {said}", err=True)
 
 
 list_runs.epilog = f"For example: {HELP}"

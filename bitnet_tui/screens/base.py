@@ -53,7 +53,7 @@ class BaseScreen(Screen[None]):
 
     def clear_filter(self) -> bool:
         """Close the filter if it is open, and say whether it was; most screens have none."""
-        return any([box.close() for box in self.query(FilterBox)])
+        return any(box.close() for box in self.query(FilterBox))
 
     def action_filter(self) -> None:
         """Open the filter."""

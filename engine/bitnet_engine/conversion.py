@@ -59,6 +59,8 @@ class Form:
         Raises:
             SettingError: naming it.
         """
+        if self.folder and target.suffix.lower() == ".gguf":
+            raise SettingError(f"{target}: {self.type} is written as a folder; leave .gguf out, or choose a GGUF type.")
         if self.byte_order is not None and self.folder:
             raise SettingError(f"{target}: a folder has no byte order; leave --byte-order out, or write a GGUF.")
         if self.scale is not None and self.type is not QuantType.HF_PACKED:

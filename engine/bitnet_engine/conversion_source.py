@@ -84,6 +84,21 @@ class Source:
             )
 
         self._check_shapes()
+        self._check_doubles()
+
+    def _check_doubles(self) -> None:
+        """Refuse float64 numbers that are no float32: all that is written goes through float32."""
+        for name in self.names:
+            if self.type(name) is QuantType.F64:
+                for piece in self.checkpoint.pieces(self._stored[name]):
+                    values = np.frombuffer(piece, "<f8")
+                    with np.errstate(over="ignore"):
+                        kept = values.astype(np.float32)
+                    if not np.array_equal(kept, values, equal_nan=True):
+                        raise UnsupportedError(
+                            f"{self.checkpoint.path}: tensor '{self._stored[name]}' is F64 with numbers that float32 "
+                            f"would round; store it as F32 first."
+                        )
 
     def _check_shapes(self) -> None:
         c, parts = self.config, self.config.block_shapes()
@@ -205,6 +220,11 @@ class Source:
             raise UnsupportedError(
                 f"{self.checkpoint.path}: tensor '{self._stored[name]}' has several scales, and the file does not say "
                 f"that the model runs without int8 activations; floats would not show it. Convert from the original."
+            )
+        if (unsaid := trits.scale[trits.scale <= 0]).size and trits.values.any():
+            raise UnsupportedError(
+                f"{self.checkpoint.path}: tensor '{self._stored[name]}' has the scale {unsaid.flat[0]:.9g}; read back "
+                f"from floats it would be trits of the other sign, or none. Convert to a ternary type."
             )
         return trits.dense()
 

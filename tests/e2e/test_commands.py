@@ -133,6 +133,8 @@ def test_info_prints_the_same_to_a_pipe_twice(i2_s):
         (("convert", "{i2_s}", "x.gguf"), 2, "--type"),
         (("convert", "{i2_s}", "x.gguf", "--type", "Q4_0"), 2, "HF_PACKED"),
         (("convert", "{i2_s}", "x", "--type", "HF_PACKED", "--max-shard-size", "5 cats"), 2, "is no size; 5GB"),
+        (("convert", "{i2_s}", "x", "--type", "HF_PACKED", "--max-shard-size", "0.1"), 2, "is no size; 5GB"),
+        (("convert", "{i2_s}", "x.gguf", "--type", "HF_PACKED"), 2, "written as a folder; leave .gguf out"),
         (("convert", "{i2_s}", "x", "--type", "HF_PACKED", "--byte-order", "big"), 2, "a folder has no byte order"),
         (("convert", "nothing", "x.gguf", "--type", "I2_S"), 3, "nothing: no such file"),
         (("convert", "{i2_s}", "no/such/x.gguf", "--type", "I2_S"), 4, "cannot be written"),

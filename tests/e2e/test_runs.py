@@ -30,9 +30,19 @@ def test_runs_are_listed_and_filtered(store):
     assert "a.gguf → ␛[2Jb.gguf" in lines[0]
     listing = json.loads(run("runs", "list", "--json", "verdict:fail", "since:4w", **env).stdout)
     assert [found["id"] for found in listing["runs"]] == ["old"]
+    none = run("runs", "list", "verdict:maybe", **env)
+    assert (none.returncode, none.stdout) == (0, "")
+    assert "none of the 2 runs in" in none.stderr
     done = run("runs", "list", "verdit:fail", **env)
     assert done.returncode == 2
     assert "Did you mean 'verdict'?" in done.stderr
+
+
+def test_a_group_alone_shows_its_help_as_a_page():
+    """Red when the help of `runs` comes out as one long line."""
+    done = run("runs")
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) > 5
 
 
 def test_pruning_without_the_app(store):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from safetensors.numpy import load_file
+from safetensors.numpy import load_file, save_file
 
 import bitnet_engine as engine
 from tests.engine import families, families_gguf
@@ -61,8 +61,9 @@ def test_any_way_through_the_storages_ends_in_the_same_model(data):
 @pytest.mark.parametrize("family", sorted(ROUTES))
 def test_what_is_loaded_after_converting_is_the_source_bit_for_bit(family, tmp_path):
     """Red when a conversion keeps all tensors, and a reader makes another model of them."""
-    source, target = written(family, tmp_path / "a"), tmp_path / "b.gguf"
-    engine.convert(source, target, ROUTES[family][0])
+    kind = ROUTES[family][0]
+    source, target = written(family, tmp_path / "a"), tmp_path / ("b" if kind is HF_PACKED else "b.gguf")
+    engine.convert(source, target, kind)
     before, after = engine.load(source), engine.load(target)
     assert after.config == before.config
     assert after.numerics == before.numerics
@@ -178,6 +179,33 @@ def test_factors_of_matrices_become_part_of_their_scales(tmp_path):
         assert "blk.0.attn_q.scale" not in checkpoint.tensors
         found = checkpoint.read_ternary("blk.0.attn_q.weight").uniform_scale()
     assert found == made.plain.ternary["blk.0.attn_q"][1] / 2
+
+
+@pytest.mark.parametrize("factor", [-0.5, 0.0])
+def test_a_sign_that_floats_cannot_carry_is_refused(tmp_path, factor):
+    """Red when the error speaks of a file that is gone, or when turned trits are written as they are."""
+    made = families.make("bitnet")
+    factors = {name: np.array([factor], np.float32) for name in made.plain.ternary}
+    source, target = tmp_path / "m.gguf", tmp_path / "n.gguf"
+    families_gguf.write_gguf(made, source, "bitnet-b1.58", "TQ2_0", TOKENIZER, factors=factors)
+    with pytest.raises(engine.UnsupportedError, match=r"m\.gguf: tensor 'blk\.0\.attn_q\.weight' has the scale -?0"):
+        engine.convert(source, target, F32)
+    assert sorted(tmp_path.iterdir()) == [source]
+
+
+@pytest.mark.parametrize(("off", "message"), [(0.0, None), (2.0**-40, "F64 with numbers that float32 would round")])
+def test_doubles_are_carried_or_refused(tmp_path, off, message):
+    """Red when float64 is rounded to float32 and the result is called lossless."""
+    source = written("dense", tmp_path / "a")
+    file = source / "model.safetensors"
+    wide = {name: values.astype(np.float64) for name, values in load_file(file).items()}
+    wide["model.norm.weight"][0] += off
+    save_file(wide, file)
+    if message is None:
+        assert engine.convert(source, tmp_path / "n.gguf", F32).losses == ()
+    else:
+        with pytest.raises(engine.UnsupportedError, match=message):
+            engine.convert(source, tmp_path / "n.gguf", F32, allow_lossy=True)
 
 
 @pytest.mark.parametrize(
