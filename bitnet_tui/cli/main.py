@@ -31,6 +31,7 @@ COMMANDS = {
     "verify": "Prove that a model's answer is the same again: fresh processes, other shapes.",
     "diff": "List in what two model files differ: trits, scales, floats, settings, tokenizer.",
     "convert": "Write a model in another storage, losing nothing, and read it back.",
+    "preserve": "Keep a folder of artifacts as one archive with checksums, or prove one.",
     "runs": "List the runs that the app recorded, or delete the oldest.",
     "locate": "Print where the configuration, themes and runs are.",
 }

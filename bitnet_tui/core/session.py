@@ -50,6 +50,7 @@ __all__ = [
     "locked_folder",
     "run",
     "side_path",
+    "stamp",
     "tell_ci",
     "tokenize",
     "write_atomic",
@@ -134,6 +135,13 @@ def judge(path: str, profile: str) -> dict[str, Any]:
         "stored": report.judgement.to_json(),
         "stamp": dict(report.stamp),
     }
+
+
+def stamp() -> dict[str, Any]:
+    """Return what every artifact says of the machine and the versions."""
+    import bitnet_engine as engine
+
+    return engine.stamp()
 
 
 def side_path(text: str) -> str:
