@@ -109,15 +109,15 @@ def preserve(
 def _proved(into: Path, folder: Path, files: Sequence[Kept], manifest: bytes, created: str) -> Path:
     """Write the archive, read it back, and only then give it its name."""
     unproved = into / _UNPROVED
-    with atomic_file(unproved) as stream:
-        # No name and no time in the header of gzip, none of the machine's owners in tar's: same files, same bytes.
-        with (
-            gzip.GzipFile(fileobj=stream, mode="wb", filename="", mtime=0) as packed,
-            tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as tar,
-        ):
-            tar.addfile(_entry(MANIFEST, len(manifest)), io.BytesIO(manifest))
-            for file in files:
-                _add(tar, folder, file)
+    # No name and no time in the header of gzip, none of the machine's owners in tar's: same files, same bytes.
+    with (
+        atomic_file(unproved) as stream,
+        gzip.GzipFile(fileobj=stream, mode="wb", filename="", mtime=0) as packed,
+        tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as tar,
+    ):
+        tar.addfile(_entry(MANIFEST, len(manifest)), io.BytesIO(manifest))
+        for file in files:
+            _add(tar, folder, file)
     if problems := verify(unproved).problems:
         unproved.unlink()
         raise StorageError(f"{folder}: a file changed while it was kept; nothing was kept: {problems[0]}")
