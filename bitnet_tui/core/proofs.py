@@ -1,8 +1,8 @@
 """The kinds of request that make evidence: a recording, a failure measured again, a proof of determinism.
 
-    for event in replay({"path": "parity_failures.jsonl", "row": 3}, id): ...
+    for event in replay({"path": "parity_failures.jsonl", "row": 3}): ...
 
-Part of `core.session`, which begins their streams; imported in workers only.
+Part of `core.session`; imported in workers only.
 """
 
 from collections.abc import Iterator
@@ -16,24 +16,27 @@ from bitnet_engine.errors import FormatError, SettingError
 from bitnet_parity import recording
 from bitnet_parity import replay as replaying
 from bitnet_parity.verify import Proof, verify_steps
-from bitnet_tui.core import sides
+from bitnet_tui.core import asking, sides
+from bitnet_tui.core.asking import Request
 from bitnet_tui.core.events import Event
 from bitnet_tui.core.steps import stage, tensor_event
 
 
-def record(corpus_path: Path, reading: dict[str, Any], request: dict[str, Any], id: str) -> Iterator[Event]:
-    """Record the logits of a side on a corpus; `reading` is what its file does not state. Raises BitnetError."""
-    side, corpus = parity.parse_side(request["path"]), parity.load_corpus(corpus_path)
+def record(request: Request) -> Iterator[Event]:
+    """Record the logits of a side on a corpus. Raises BitnetError."""
+    yield (begun := asking.start(request))
+    side, corpus = parity.parse_side(request["path"]), parity.load_corpus(asking.corpus_path(request))
     loaded: list[sides.Opened] = []
-    with sides.open_checkpoints([side], reading, {}) as (file,):
+    with sides.open_checkpoints([side], asking.reading(request), {}) as (file,):
         context = sides.window(request.get("context"), [sides.read_header(side, file)])
-        yield from stage("load model", lambda: sides.open_side(side, file, request["numerics"], context), loaded)
+        opening = partial(sides.open_side, side, file, asking.numerics(request), context)
+        yield from stage("load model", opening, loaded)
     opened = loaded[0]
     if opened.tokenizer is None:
         raise SettingError(f"{side}: has no tokenizer and is a recording already; name a model.")
     settings = {"context": context, "max_tokens": request.get("max_tokens")}
     text = {"name": corpus.name, "sha256": corpus.sha256, "documents": len(corpus.names)}
-    facts = {"stamp": {**sides.stamp(opened), "id": id}, "model": opened.description}
+    facts = {"stamp": {**sides.stamp(opened), "id": begun["id"]}, "model": opened.description}
     facts |= {"settings": settings, "corpus": text}
     windows, folder = 0, Path(request["folder"])
     for item in recording.record(opened.source, opened.tokenizer, corpus, folder, facts=facts, **settings):
@@ -46,8 +49,9 @@ def record(corpus_path: Path, reading: dict[str, Any], request: dict[str, Any], 
     yield {"event": "report", "report": {**report, "folder": request["folder"]}}
 
 
-def replay(request: dict[str, Any], id: str) -> Iterator[Event]:
+def replay(request: Request) -> Iterator[Event]:
     """Measure one line of a file of failures again. Raises BitnetError."""
+    yield (begun := asking.start(request))
     line = replaying.FailureLine.read(Path(request["path"]), request["row"])
     loaded: list[sides.Opened] = []
     for name in ("reference", "candidate"):
@@ -60,7 +64,7 @@ def replay(request: dict[str, Any], id: str) -> Iterator[Event]:
     tokenizer = next(side.tokenizer for side in loaded if side.tokenizer is not None)
     stamp, sources = sides.stamp(*loaded), {"reference": loaded[0].source, "candidate": loaded[1].source}
     again = replaying.replay(line, tokenizer=tokenizer, stamp=stamp, **sources)
-    yield {"event": "report", "report": {**again.to_json(), "stamp": {**stamp, "id": id}}}
+    yield {"event": "report", "report": {**again.to_json(), "stamp": {**stamp, "id": begun["id"]}}}
 
 
 def _reading(where: str, described: dict[str, Any]) -> dict[str, Any]:
@@ -82,17 +86,18 @@ def _check_same(where: str, described: dict[str, Any], found: dict[str, Any]) ->
         raise FormatError(f"{found['path']}: is not the file that {where} was made with: its sha256 is another.")
 
 
-def verify(reading: dict[str, Any], request: dict[str, Any], id: str) -> Iterator[Event]:
+def verify(request: Request) -> Iterator[Event]:
     """Ask fresh processes for a model's answer. Raises BitnetError."""
-    path, tokens = request["path"], request["tokens"]
+    yield (begun := asking.start(request))
+    path, tokens, reading = request["path"], request["tokens"], asking.reading(request)
     side = parity.Side("model", path)
     with sides.open_checkpoints([side], reading, {}) as (file,):
         most = sides.read_header(side, file).max_positions
     if most is not None and tokens > most:
         raise SettingError(f"--tokens {tokens} is out of range; the model has {most} positions.")
-    for step in verify_steps(path, request["numerics"], runs=request["runs"], tokens=tokens, **reading):
+    for step in verify_steps(path, asking.numerics(request), runs=request["runs"], tokens=tokens, **reading):
         if isinstance(step, Proof):
-            stamp = engine.stamp(id=id, numerics=step.numerics)
+            stamp = engine.stamp(id=begun["id"], numerics=step.numerics)
             yield {"event": "report", "report": {**step.to_json(), "stamp": stamp}}
         else:
             yield tensor_event("verify", *step)

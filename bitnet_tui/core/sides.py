@@ -4,7 +4,7 @@
         header = read_header(side, file)                # at once: what is wrong is told before any load
         opened = open_side(side, file, "exact-int8", context=512)
 
-Part of `core.session`, which alone may import parity and engine; imported in workers only.
+Part of `core.session`; imported in workers only.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,0 +1,75 @@
+"""The kinds of request that run one model for its own sake: a corpus scored, a text continued.
+
+    for event in generate({"path": "model.gguf", "prompt": "The people of", ...}): ...
+
+Part of `core.session`; imported in workers only.
+"""
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import bitnet_engine as engine
+import bitnet_parity as parity
+from bitnet_tui.core import asking, sides
+from bitnet_tui.core.asking import Request
+from bitnet_tui.core.events import Event
+from bitnet_tui.core.steps import stage
+
+
+def evaluate(request: Request) -> Iterator[Event]:
+    """Score a corpus under one model. Raises BitnetError."""
+    corpus = parity.load_corpus(asking.corpus_path(request))
+    yield (begun := asking.start(request))
+    loaded: list[Any] = []
+    with asking.opened(request) as checkpoint:
+        context = sides.window(request.get("context"), [sides.read_header(parity.Side("model", ""), checkpoint)])
+        yield from stage("load model", lambda: sides.load_model(checkpoint, asking.numerics(request)), loaded)
+    yield from asking.kernel_warning()
+    model, description = loaded[0]
+    stamp = engine.stamp(id=begun["id"], numerics=model.numerics.value)
+    settings = {"context": context, "max_tokens": request.get("max_tokens")}
+    for item in parity.evaluate(model, model.tokenizer, corpus, **settings):
+        if isinstance(item, parity.Evaluation):
+            yield {"event": "report", "report": {**item.to_json(), "model": description, "stamp": stamp}}
+        else:
+            yield {"event": "plan" if isinstance(item, parity.Plan) else "document", **item.to_json()}
+
+
+def generate(request: Request) -> Iterator[Event]:
+    """Continue a prompt. Raises BitnetError."""
+    yield (begun := asking.start(request))
+    loaded: list[Any] = []
+    with asking.opened(request) as checkpoint:
+        yield from stage("load model", lambda: sides.load_model(checkpoint, asking.numerics(request)), loaded)
+    yield from asking.kernel_warning()
+    model, description = loaded[0]
+    names = ("temperature", "top_k", "top_p", "seed")
+    sampler = engine.Sampler(**{name: request[name] for name in names})
+    prompt = model.tokenizer.encode(request["prompt"])
+    since, tokens, pieces = time.monotonic(), [], []
+    made = engine.generate(model, prompt, request["max_new"], sampler)
+    for piece in engine.stream_text(model.tokenizer, _kept(made, tokens)):
+        pieces.append(piece)
+        yield {"event": "text", "text": piece}
+    yield {
+        "event": "report",
+        "report": {
+            "schema": "bitnet-tui/generation",
+            "schema_version": 1,
+            "model": description,
+            "settings": {name: request[name] for name in (*names, "max_new")},
+            "prompt": request["prompt"],
+            "prompt_tokens": prompt,
+            "text": "".join(pieces),
+            "tokens": tokens,
+            "seconds": time.monotonic() - since,
+            "stamp": engine.stamp(id=begun["id"], numerics=model.numerics.value),
+        },
+    }
+
+
+def _kept(tokens: Iterator[int], into: list[int]) -> Iterator[int]:
+    for token in tokens:
+        into.append(token)
+        yield token
