@@ -27,6 +27,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from bitnet_engine.capturing import Captured, capture
     from bitnet_engine.config import Config
     from bitnet_engine.conversion import Conversion, convert
     from bitnet_engine.diffing import ModelDiff, diff
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from bitnet_engine.tokenizer import Tokenizer, load_tokenizer
 
 _HOMES = {
+    "capturing": ("Captured", "capture"),
     "config": ("Config",),
     "conversion": ("Conversion", "convert"),
     "diffing": ("ModelDiff", "diff"),
@@ -65,6 +67,8 @@ _HOMES = {
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [  # noqa: RUF022 - kept in the order of _HOMES, which a test compares
+    "Captured",
+    "capture",
     "Config",
     "Conversion",
     "convert",

@@ -12,6 +12,7 @@ Ids are seeded, so that every process asks the same. Judges nothing: `bitnet_par
 | logits | float32 [sequences, seq, vocab], a sequence at a time: what every command computes |
 | batch | the same, all sequences in one batch |
 | bucket | the same, a sequence at a time, padded to the next larger shape |
+| capture | a sequence at a time, every result on the way kept |
 | accumulators | int32: every ternary matrix on seeded int8 codes, a row at a time |
 | accumulators_batch | the same, all rows at once |
 """
@@ -26,6 +27,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from bitnet_engine.capturing import capture
 from bitnet_engine.environment import environment
 from bitnet_engine.formats import I2SLayout
 from bitnet_engine.loading import load
@@ -65,6 +67,11 @@ def bucketed_logits(model: Model, ids: np.ndarray) -> np.ndarray | None:
     return logits(model, longer)[:, : ids.shape[1]]
 
 
+def captured_logits(model: Model, ids: np.ndarray) -> np.ndarray:
+    """Return the logits, a sequence at a time, as they are where every result on the way is captured."""
+    return np.stack([[*capture(model, row.tolist())][-1].values["result_output"] for row in ids])
+
+
 def accumulators(model: Model, rows: int) -> Iterator[np.ndarray]:
     """Yield int32 [SEQUENCES, out] of every ternary matrix on seeded codes, `rows` codes at a time."""
     generator = np.random.default_rng(SEED)
@@ -80,7 +87,8 @@ def accumulators(model: Model, rows: int) -> Iterator[np.ndarray]:
 def probe(model: Model, tokens: int) -> dict[str, np.ndarray]:
     """Return every array of the table above that this model has."""
     ids = seeded_ids(model, tokens)
-    found = {"logits": logits(model, ids), "batch": batched_logits(model, ids), "bucket": bucketed_logits(model, ids)}
+    found: dict[str, np.ndarray | None] = {"logits": logits(model, ids), "batch": batched_logits(model, ids)}
+    found |= {"bucket": bucketed_logits(model, ids), "capture": captured_logits(model, ids)}
     for name, rows in (("accumulators", 1), ("accumulators_batch", SEQUENCES)):
         sums = [part.ravel() for part in accumulators(model, rows)]
         found[name] = np.concatenate(sums) if sums else None

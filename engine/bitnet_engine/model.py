@@ -8,7 +8,7 @@ All three are one function, `forward`: scoring is a prefill whose every row is k
 (`load` builds a Model), of text beyond holding the tokenizer, or of sampling (`generate`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -28,6 +28,15 @@ from bitnet_engine.packing import Linear, PackedTernary, one_of
 from bitnet_engine.tokenizer import Tokenizer
 
 SMALLEST_BUCKET = 32
+Tap = Callable[[str, Array], Array]
+"""Sees a result by name, and hands it on; `capturing` keeps what it sees."""
+RESULTS: dict[str, str] = {part: part for part in PROJECTIONS} | {
+    "attn_q": "Qcur",
+    "attn_k": "Kcur",
+    "attn_v": "Vcur",
+    "attn_output": "attn_out",
+}
+"""What llama.cpp calls the product of each matrix."""
 Rows = Float[Array, "seq kv_heads head_dim"]
 
 
@@ -154,12 +163,18 @@ def bucket(length: int, limit: int) -> int:
     return min(size, limit)
 
 
+def untapped(_name: str, value: Array) -> Array:
+    """Hand on a result that nobody looks at."""
+    return value
+
+
 @dataclass(frozen=True)
-class _Graph:
-    """One model's choices, and the operations as it has them."""
+class Graph:
+    """One model's choices, and the operations as it has them. Results are named as llama.cpp's eval-callback does."""
 
     config: Config
     numerics: Numerics
+    tap: Tap = untapped
 
     @property
     def keep(self) -> Keep:
@@ -169,67 +184,84 @@ class _Graph:
     def linear(self, x: Float[Array, "seq features"], layer: Layers, part: str) -> Float[Array, "seq out"]:
         """Return x, through the norm of its own where the matrix has one, times the matrix `part` of `layer`."""
         if (eps := self.config.input_norm_eps) is not None:
-            x = rms_norm(x, layer.input_norms[part], eps, self.keep)
-        return linear(x, layer.linears()[part], self.numerics, self.config.linear_class)
+            x = self.tap(f"{part}_norm_in", rms_norm(x, layer.input_norms[part], eps, self.keep))
+        return self.tap(RESULTS[part], linear(x, layer.linears()[part], self.numerics, self.config.linear_class))
 
-    def norm(self, x: Float[Array, "*rows features"], gain: Array | None) -> Float[Array, "*rows features"]:
-        """Return the norm of x; x itself where the graph has no such norm."""
-        return x if gain is None else rms_norm(x, gain, self.config.rms_eps, self.keep)
+    def norm(self, name: str, x: Float[Array, "*rows features"], gain: Array | None) -> Float[Array, "*rows features"]:
+        """Return the norm of x, the result `name`; x itself where the graph has no such norm."""
+        return x if gain is None else self.tap(name, rms_norm(x, gain, self.config.rms_eps, self.keep))
+
+
+Carry = tuple[Float[Array, "seq embed"], Array, Array]
+"""What one block hands to the next: hidden states, and the keys and values of all layers."""
 
 
 def forward(
     config: Config, numerics: Numerics, weights: Weights, tokens: Int[Array, " seq"], cache: KVCache
 ) -> tuple[Float[Array, "seq embed"], KVCache]:
     """Run `tokens` at the positions that follow the cache; return final hidden states and the grown cache."""
-    graph = _Graph(config, numerics)
+    graph = Graph(config, numerics)
     positions = cache.length + jnp.arange(tokens.shape[0])
     tables = rope_tables(positions, config.head_dim, config.rope_theta, config.rope_factors, graph.keep)
-
-    # Over the index of a layer, not its slices: the kernel reads the stack in place, where slices would be copies, and
-    # rows are written into the one cache that is carried, where stacking each layer's would copy it all.
-    def block(
-        carry: tuple[Float[Array, "seq embed"], Array, Array], index: Int[Array, ""]
-    ) -> tuple[tuple[Float[Array, "seq embed"], Array, Array], None]:
-        hidden, all_k, all_v = carry
-        layer = weights.layers.at(index)
-        q, k, v = _qkv(graph, layer, hidden, tables)
-        all_k = jax.lax.dynamic_update_slice(all_k, k[None], (index, cache.length, 0, 0))
-        all_v = jax.lax.dynamic_update_slice(all_v, v[None], (index, cache.length, 0, 0))
-        mixed = attention(q, one_of(all_k, index), one_of(all_v, index), positions, graph.keep)
-        hidden = graph.keep(hidden + graph.linear(graph.norm(mixed, layer.attn_sub_norm), layer, "attn_output"))
-        return (graph.keep(hidden + _feed_forward(graph, layer, hidden)), all_k, all_v), None
-
     start = weights.token_embd[tokens], cache.k, cache.v
-    (hidden, k, v), _ = jax.lax.scan(block, start, jnp.arange(config.layers))
+    (hidden, k, v), _ = jax.lax.scan(
+        lambda carry, index: (block(graph, weights.layers, positions, tables, carry, index), None),
+        start,
+        jnp.arange(config.layers),
+    )
     return hidden, KVCache(k, v, cache.length + tokens.shape[0])
 
 
+def block(
+    graph: Graph,
+    layers: Layers,
+    positions: Int[Array, " seq"],
+    tables: tuple[Array, Array],
+    carry: Carry,
+    index: Int[Array, ""],
+) -> Carry:
+    """Run block number `index`: attention, then the feed-forward, each added to the hidden states.
+
+    By the index of a layer, not its slices: the kernel reads the stack in place, where slices would be copies, and
+    rows are written into the one cache that is carried, where stacking each layer's would copy it all.
+    """
+    hidden, all_k, all_v = carry
+    layer = layers.at(index)
+    q, k, v = _qkv(graph, layer, hidden, tables)
+    first = positions[0]
+    all_k = jax.lax.dynamic_update_slice(all_k, k[None], (index, first, 0, 0))
+    all_v = jax.lax.dynamic_update_slice(all_v, v[None], (index, first, 0, 0))
+    mixed = attention(q, one_of(all_k, index), one_of(all_v, index), positions, graph.keep)
+    mixed = graph.norm("attn_sub_norm", graph.tap("kqv_out", mixed), layer.attn_sub_norm)
+    hidden = graph.tap("ffn_inp", graph.keep(hidden + graph.linear(mixed, layer, "attn_output")))
+    hidden = graph.tap("l_out", graph.keep(hidden + _feed_forward(graph, layer, hidden)))
+    return hidden, all_k, all_v
+
+
 def _qkv(
-    graph: _Graph, layer: Layers, hidden: Float[Array, "seq embed"], tables: tuple[Array, Array]
+    graph: Graph, layer: Layers, hidden: Float[Array, "seq embed"], tables: tuple[Array, Array]
 ) -> tuple[Float[Array, "seq heads head_dim"], Rows, Rows]:
-    c, x = graph.config, graph.norm(hidden, layer.attn_norm)
+    c, x = graph.config, graph.norm("attn_norm", hidden, layer.attn_norm)
     q = graph.linear(x, layer, "attn_q").reshape(-1, c.heads, c.head_dim)
     k = graph.linear(x, layer, "attn_k").reshape(-1, c.kv_heads, c.head_dim)
     v = graph.linear(x, layer, "attn_v").reshape(-1, c.kv_heads, c.head_dim)
-    q, k = graph.norm(q, layer.attn_q_norm), graph.norm(k, layer.attn_k_norm)
-    return rope(q, *tables, graph.keep), rope(k, *tables, graph.keep), v
+    q, k = graph.norm("Qcur_normed", q, layer.attn_q_norm), graph.norm("Kcur_normed", k, layer.attn_k_norm)
+    return graph.tap("q_rope", rope(q, *tables, graph.keep)), graph.tap("k_rope", rope(k, *tables, graph.keep)), v
 
 
-def _feed_forward(graph: _Graph, layer: Layers, hidden: Float[Array, "seq embed"]) -> Float[Array, "seq embed"]:
-    x = graph.norm(hidden, layer.ffn_norm)
+def _feed_forward(graph: Graph, layer: Layers, hidden: Float[Array, "seq embed"]) -> Float[Array, "seq embed"]:
+    x = graph.norm("ffn_norm", hidden, layer.ffn_norm)
     gate = activate(graph.linear(x, layer, "ffn_gate"), graph.config.activation, graph.keep)
-    gated = graph.keep(gate * graph.linear(x, layer, "ffn_up"))
-    return graph.linear(graph.norm(gated, layer.ffn_sub_norm), layer, "ffn_down")
+    gated = graph.tap("ffn_gate_par", graph.keep(gate * graph.linear(x, layer, "ffn_up")))
+    return graph.linear(graph.norm("ffn_sub_norm", gated, layer.ffn_sub_norm), layer, "ffn_down")
 
 
-def _head(
-    config: Config, numerics: Numerics, weights: Weights, hidden: Float[Array, "seq embed"]
-) -> Float[Array, "seq vocab"]:
+def head(graph: Graph, weights: Weights, hidden: Float[Array, "seq embed"]) -> Float[Array, "seq vocab"]:
+    """Return the logits of final hidden states."""
     # Neither side is quantised in the head. HIGHEST keeps GPUs and TPUs from rounding the operands.
-    graph = _Graph(config, numerics)
     table = weights.token_embd if weights.output is None else weights.output
-    x = graph.norm(hidden, weights.output_norm)
-    return graph.keep(jnp.matmul(x, table.T, precision=jax.lax.Precision.HIGHEST))
+    x = graph.norm("result_norm", hidden, weights.output_norm)
+    return graph.tap("result_output", graph.keep(jnp.matmul(x, table.T, precision=jax.lax.Precision.HIGHEST)))
 
 
 @partial(jax.jit, static_argnames=("config", "numerics"))
@@ -238,7 +270,7 @@ def score(
 ) -> Float[Array, "seq vocab"]:
     """Return the logits after every id of one padded sequence."""
     hidden, _ = forward(config, numerics, weights, tokens, KVCache.empty(config, tokens.shape[0]))
-    return _head(config, numerics, weights, hidden)
+    return head(Graph(config, numerics), weights, hidden)
 
 
 @partial(jax.jit, static_argnames=("config", "numerics", "max_len"))
@@ -253,7 +285,7 @@ def _prefill(
     hidden, cache = forward(config, numerics, weights, tokens, KVCache.empty(config, max_len))
     last = jax.lax.dynamic_slice_in_dim(hidden, length - 1, 1)
     # Rows behind the prompt hold padding; decode overwrites each before any query can see it.
-    return _head(config, numerics, weights, last)[0], KVCache(cache.k, cache.v, length)
+    return head(Graph(config, numerics), weights, last)[0], KVCache(cache.k, cache.v, length)
 
 
 @partial(jax.jit, static_argnames=("config", "numerics"), donate_argnames="cache")
@@ -261,4 +293,4 @@ def _decode(
     config: Config, numerics: Numerics, weights: Weights, token: Int[Array, " one"], cache: KVCache
 ) -> tuple[Float[Array, " vocab"], KVCache]:
     hidden, cache = forward(config, numerics, weights, token, cache)
-    return _head(config, numerics, weights, hidden)[0], cache
+    return head(Graph(config, numerics), weights, hidden)[0], cache
