@@ -5,13 +5,13 @@ from typing import Any
 
 import click
 
-from bitnet_tui.cli.options import export_json, export_option, json_option, reading_options, show
+from bitnet_tui.cli.options import export_json, export_option, json_option, model_argument, reading_options, show
 from bitnet_tui.core import session
 from bitnet_tui.display.plain import info_lines
 
 
 @click.command("info")
-@click.argument("model")
+@model_argument
 @click.option("--scan", is_flag=True, help="Read the weights too, for the findings that only they show.")
 @reading_options
 @json_option

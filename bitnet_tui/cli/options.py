@@ -8,6 +8,7 @@ stdout is data and stderr is narration, the same bytes to a pipe and to a termin
 """
 
 import math
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -49,10 +50,51 @@ def utf8(_context: click.Context, _parameter: click.Parameter, value: str | None
     return value
 
 
+def _keep_model(context: click.Context, _parameter: click.Parameter, value: str | None) -> None:
+    context.meta[_MODEL] = value
+
+
+def _one_model(context: click.Context, parameter: click.Parameter, value: str | None) -> str:
+    named = context.meta[_MODEL]
+    if value is not None and named is not None:
+        raise click.UsageError(f"'{value}' and --model '{named}' were given; one model is meant.")
+    if (model := value if named is None else named) is None:
+        raise click.MissingParameter(ctx=context, param=parameter)
+    return model
+
+
+_MODEL = "bitnet_tui.model"
+
+
+def model_argument(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command its model: as the argument MODEL, or as --model PATH, which scripts of other tools have."""
+    # The option is seen first, and the argument's callback takes what it left.
+    function = click.argument("model", metavar="MODEL", required=False, callback=_one_model)(function)
+    return click.option(
+        "--model", "_named", metavar="PATH", is_eager=True, expose_value=False, callback=_keep_model, help="MODEL."
+    )(function)
+
+
+def _be_deterministic(_context: click.Context, _parameter: click.Parameter, value: bool) -> None:
+    if value:
+        os.environ["BITNET_DETERMINISTIC"] = "1"  # the worker's; it says so in the stamp
+
+
+deterministic_option = click.option(
+    "--deterministic",
+    is_flag=True,
+    expose_value=False,
+    callback=_be_deterministic,
+    help="As BITNET_DETERMINISTIC=1: no kernel whose result may differ between two runs.",
+)
+json_out_option = click.option(
+    "--json-out", metavar="FILE", callback=path, help="Write the result as one JSON document into FILE."
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON document.")
 export_option = click.option("--export", metavar="DIR", callback=path, help="Write artifacts into this folder.")
 corpus_option = click.option(
     "--corpus",
+    "--text-file",
     metavar="PATH",
     callback=path,
     help="A text file, or a folder of .txt files, one document each. Default: the shipped evaluation text.",
