@@ -14,6 +14,7 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 
 from bitnet_engine.config import ROPE_FREQS, Config, states_activation_quant
 from bitnet_engine.errors import FormatError, UnsupportedError
@@ -36,11 +37,12 @@ def load(
     *,
     i2s_layout: I2SLayout | None = None,
     kernel_config: Path | None = None,
+    mesh: Mesh | None = None,
 ) -> Model:
     """Load the model at `path`, whatever its format, to run with the numerics of that name.
 
     A model trained without quantised activations has nothing for `exact-int8` to round: it becomes `float`.
-    `i2s_layout` and `kernel_config` are those of `open_checkpoint`.
+    `i2s_layout` and `kernel_config` are those of `open_checkpoint`. The devices of `mesh` share the model (`sharding`).
 
     Raises:
         SettingError: there are no such numerics, or `i2s_layout` or `kernel_config` is of no tensor of the file.
@@ -49,7 +51,8 @@ def load(
         StorageError: the file cannot be read, or changed while it was read.
     """
     with open_checkpoint(path, i2s_layout=i2s_layout, kernel_config=kernel_config) as checkpoint:
-        return load_checkpoint(checkpoint, numerics)
+        model = load_checkpoint(checkpoint, numerics)
+    return model if mesh is None else model.over(mesh)
 
 
 def load_checkpoint(checkpoint: Checkpoint, numerics: str = Numerics.EXACT_INT8) -> Model:

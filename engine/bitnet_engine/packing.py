@@ -55,6 +55,10 @@ class PackedTernary(eqx.Module):
             return replace(self, scale=one_of(self.scale, layer), layer=layer)
         return replace(self, codes=one_of(self.codes, layer), scale=one_of(self.scale, layer))
 
+    def cut(self) -> "PackedTernary":
+        """Return the same matrices, of which `codes` hold some whole tiles or rows only."""
+        return self if self.tiled is None else replace(self, tiled=self.codes.shape[-2] * kernels.BLOCK_ROWS)
+
 
 class BlockTernary(eqx.Module):
     """A ternary matrix with a scale for each of a row's equal blocks, or a stack of them.
