@@ -1,4 +1,4 @@
-"""Which code multiplies trits in this process: the native CPU kernel, or XLA where that was not built or may not run.
+"""Which code multiplies trits in this process: the native CPU kernel, Pallas on a TPU, or else XLA.
 
     kernels.backend().describe()                     # "native avx512-vnni", or "xla (the kernel was not built)"
     kernels.bitlinear(x, codes, scale, layer, rows)  # only where backend().name is "native"
@@ -40,7 +40,7 @@ records of 64 bytes, the first of them a header."""
 class Backend:
     """What multiplies, and where it is not the native kernel, why."""
 
-    name: Literal["native", "xla"]
+    name: Literal["native", "pallas", "xla"]
     isa: str | None = None
     why: str = ""
     missed: bool = False
@@ -48,7 +48,7 @@ class Backend:
 
     def describe(self) -> str:
         """Return it in words, for stamps and narration."""
-        return f"native {self.isa}" if self.name == "native" else f"xla ({self.why})"
+        return f"{self.name} {self.isa}" if self.isa else f"{self.name} ({self.why})"
 
 
 @cache
@@ -71,7 +71,8 @@ def backend() -> Backend:
         raise BitnetError(
             f"BITNET_KERNEL is native, but {obstacle}. Install a C++ compiler and bitnet-tui again, or unset it."
         )
-    return Backend("xla", why=obstacle, missed=jax.default_backend() == "cpu")
+    platform = jax.default_backend()
+    return Backend("pallas" if platform == "tpu" else "xla", why=obstacle, missed=platform == "cpu")
 
 
 def isas() -> tuple[str, ...]:

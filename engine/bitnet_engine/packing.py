@@ -34,7 +34,7 @@ class PackedTernary(eqx.Module):
     tiled: int | None = eqx.field(static=True, default=None)
     """Output features of a matrix in the native kernel's tiles, which pad them; None where the codes are slabs."""
     layer: Int[Array, ""] | None = None
-    """Which matrix of a tiled stack this is: the kernel finds it there, where slicing it out would copy it."""
+    """Which matrix of the stack this is, for kernels that find it there: slicing it out would copy it."""
 
     @classmethod
     def from_trits(cls, trits: np.ndarray, scale: float) -> "PackedTernary":
@@ -51,7 +51,7 @@ class PackedTernary(eqx.Module):
 
     def at(self, layer: Int[Array, ""]) -> "PackedTernary":
         """Return one matrix of the stack."""
-        if self.tiled is not None:
+        if self.tiled is not None or kernels.backend().name == "pallas":
             return replace(self, scale=one_of(self.scale, layer), layer=layer)
         return replace(self, codes=one_of(self.codes, layer), scale=one_of(self.scale, layer))
 
@@ -136,9 +136,12 @@ def _to_trits(codes: Array, features: int) -> np.ndarray:
 
 def unpack(w: PackedTernary | BlockTernary) -> Int[Array, "out features"]:
     """Return the int8 trits of one matrix, inside a compiled program."""
-    if isinstance(w, PackedTernary) and w.tiled is not None:
-        return kernels.unpack(w.codes if w.layer is None else one_of(w.codes, w.layer), w.tiled, w.features)
-    planes = [(w.codes >> 2 * field & 3).astype(jnp.int8) - jnp.int8(1) for field in range(FIELDS)]
+    codes = w.codes
+    if isinstance(w, PackedTernary):
+        codes = codes if w.layer is None else one_of(codes, w.layer)
+        if w.tiled is not None:
+            return kernels.unpack(codes, w.tiled, w.features)
+    planes = [(codes >> 2 * field & 3).astype(jnp.int8) - jnp.int8(1) for field in range(FIELDS)]
     return jnp.concatenate(planes, axis=-1)[:, : w.features]
 
 
@@ -173,6 +176,10 @@ def ternary_matmul(q: Int[Array, "seq features"], w: PackedTernary | BlockTernar
     """
     if isinstance(w, PackedTernary) and w.tiled is not None:
         return kernels.ternary_matmul(q, w.codes, _layer(w), w.tiled)
+    if isinstance(w, PackedTernary) and kernels.backend().name == "pallas":
+        from bitnet_engine import pallas_kernels  # half a second that nobody without a TPU should wait
+
+        return pallas_kernels.ternary_matmul(q, w.codes, _layer(w))
     rows, slab = q.shape[0], w.codes.shape[-1]
     padded = jnp.pad(q, ((0, 1 if rows == 1 else 0), (0, FIELDS * slab - w.features)))
     total = jnp.zeros((padded.shape[0], w.codes.shape[-2]), jnp.int32)
