@@ -22,8 +22,9 @@ from bitnet_tui.core.token_table import TokenTable
 BELIEF_LIMITS = {"lossless": 1.0, "nightly": 0.99, "fp32": 0.95, "quantized": 0.60}
 """The median tau-b a profile asks for (docs, parity §1), until the run's own `gate` event states it."""
 
-FUNNEL = ("tokenizer", "belief", "probability")
-"""Gates in the order in which a failure makes the later ones meaningless."""
+WEIGHTS = "weights"
+FUNNEL = ("tokenizer", "belief", "probability", WEIGHTS)
+"""Gates in the order in which a failure makes the later ones meaningless; weights mean what they mean in any case."""
 
 
 class RunState(Enum):
@@ -252,14 +253,19 @@ class ParityView:
     # ---- sentences ----------------------------------------------------------------------------------
 
     def funnel(self) -> list[GateLine]:
-        """Return the three gates in funnel order; the ones not judged yet show the number so far."""
+        """Return the gates in funnel order; the ones not judged yet show the number so far.
+
+        That of weights is shown where the run has one: a recording has none to compare.
+        """
         lines: list[GateLine] = []
         blocked = False
         for name in FUNNEL:
             event = self._gates.get(name)
+            if name == WEIGHTS and event is None:
+                continue
             status = str(event.get("status")) if event else None
             text = self._judged(name, event) if event else self._so_far(name)
-            lines.append(GateLine(name, status, text, blocked))
+            lines.append(GateLine(name, status, text, blocked and name != WEIGHTS))
             # Another tokenizer, another question: whatever follows compares different things.
             blocked = blocked or (name == "tokenizer" and status == "FAIL")
         return lines
@@ -334,7 +340,7 @@ class ParityView:
             return f"τ-b {number(value)} ≥ {number(limit, 2)}"
         if name == "probability":
             return f"|ΔNLL| {number(value, 4)} ≤ {number(limit, 2)}"
-        return f"ids {_percent(value)}"
+        return f"{'tensors' if name == WEIGHTS else 'ids'} {_percent(value)}"
 
     def _so_far(self, name: str) -> str:
         if name == "tokenizer" or not len(self.tokens):

@@ -31,6 +31,7 @@ from bitnet_parity.sources import LogitSource, TokenizerSource
 from bitnet_parity.tally import Tally
 from bitnet_parity.token_corpus import TokenCorpus
 from bitnet_parity.tokenization import TokenizerParity, compare_tokenizers
+from bitnet_parity.weights import WeightsParity
 
 Item = Stage | Plan | TokenizerParity | TokenRow | DocumentRow | Report
 """What `stream` yields: tokenizers, plan, then for each document its tokens and its row, the report last."""
@@ -53,7 +54,8 @@ class Inputs(TypedDict):
 
     `stamp` and the descriptions are copied into the report; the stamp's `id` and the descriptions' `sha256`,
     where there are any, are named in every failure. A `journal` keeps what is
-    measured, and answers for what it has kept from an interrupted run of the same inputs.
+    measured, and answers for what it has kept from an interrupted run of the same inputs. `weights` are what
+    `weights.weights_steps` found, where both sides are files; they are judged with the rest.
     """
 
     reference: LogitSource
@@ -73,6 +75,7 @@ class Inputs(TypedDict):
     reference_description: NotRequired[Mapping[str, Any]]
     candidate_description: NotRequired[Mapping[str, Any]]
     journal: NotRequired[Journal | None]
+    weights: NotRequired[WeightsParity | None]
 
 
 def compare(**inputs: Unpack[Inputs]) -> Report:
@@ -179,7 +182,7 @@ class _Run:
 
     def report(self) -> Report:
         metrics, rows = self._tally.summary(self._rows, self._belief.describe()), tuple(self._rows)
-        corpus = self._inputs["corpus"]
+        corpus, weights = self._inputs["corpus"], self._inputs.get("weights")
         return Report(
             stamp=self._stamp,
             reference=self._reference,
@@ -197,7 +200,8 @@ class _Run:
             documents=rows,
             failures=len(self._failures) + self._failures.omitted,
             failures_omitted=self._failures.omitted,
-            judgement=judge(gather(self._tokenizer, self._floor, metrics, rows), self._inputs["gates"]),
+            judgement=judge(gather(self._tokenizer, self._floor, metrics, rows, weights), self._inputs["gates"]),
+            weights=weights,
             failure_log=self._failures,
         )
 

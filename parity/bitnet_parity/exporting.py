@@ -50,13 +50,17 @@ def render(report: Mapping[str, Any], suffix: str) -> bytes:
 
 
 def rows(report: Mapping[str, Any]) -> Iterator[Row]:
-    """Yield everything that a report says, flat: the verdict, gates, metrics, sides, settings, stamp, documents."""
+    """Yield all that a report says, flat: verdict, gates, metrics, sides, settings, stamp, weights, documents."""
     yield "verdict", "verdict", report["judgement"]["verdict"]
     yield "verdict", "profile", report["judgement"]["profile"]
     for gate in report["judgement"]["gates"]:
         yield from _flat("gate", {key: value for key, value in gate.items() if key != "gate"}, gate["gate"])
     for section in ("metrics", "reference", "candidate", "corpus", "settings", "stamp"):
         yield from _flat(section, report[section], "")
+    if report["weights"] is not None:
+        yield "weights", "tensors", report["weights"]["tensors"]
+        for tensor in report["weights"]["differing"]:
+            yield from _flat("weights", {key: value for key, value in tensor.items() if key != "name"}, tensor["name"])
     for document in report["documents"]:
         numbers = {key: value for key, value in document.items() if key != "name"}
         yield from _flat("document", numbers, document["name"])
