@@ -27,6 +27,12 @@ PRESETS: dict[str, dict[str, str]] = {
         "list.last": "end,G",
         "list.page_down": "pagedown,ctrl+d",
         "list.page_up": "pageup,ctrl+u",
+        "pane.down": "down,j",
+        "pane.up": "up,k",
+        "pane.first": "home,g",
+        "pane.last": "end,G",
+        "pane.page_down": "pagedown,ctrl+d",
+        "pane.page_up": "pageup,ctrl+u",
         "tree.down": "down,j",
         "tree.up": "up,k",
         "tree.open": "right,l",
@@ -48,8 +54,8 @@ NAMED = (
 )
 """Keys with a name; the comma separates keys and the plus modifiers, so these two are written out."""
 
-_PARTS = {"list": ("home", "runs"), "tree": ("inspect",)}
-"""The screens that hold a list or a tree."""
+_PARTS = {"list": ("home", "runs"), "tree": ("inspect",), "pane": ("inspect", "runs")}
+"""The screens that hold a list, a tree, or a pane that scrolls."""
 _MODAL = ("confirm", "form", "help")
 
 _MODIFIED = re.compile(r"(?P<modifiers>(?:(?:ctrl|shift|alt)\+)*)(?P<key>.+)")

@@ -12,6 +12,7 @@ of colours, widths or clocks; the screen passes the time in.
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
 
 import numpy as np
 
@@ -92,6 +93,8 @@ class ParityView:
         self.reference = ""
         self.candidate = ""
         self.profile = ""
+        self.request: dict[str, Any] = {}
+        """What was asked for, as `core.session.run` takes it; empty where the stream does not say."""
         self.planned: int | None = None
         self.stages: list[Stage] = []
         self.verdict: str | None = None
@@ -137,6 +140,9 @@ class ParityView:
         self.id = str(event.get("id", ""))
         self.profile = str(event.get("profile", ""))
         self.reference, self.candidate = (_side(event.get(side)) for side in ("reference", "candidate"))
+        request = event.get("request")
+        named = isinstance(request, dict) and all(isinstance(request.get(s), str) for s in ("reference", "candidate"))
+        self.request = dict(request) if named else {}
 
     def _stage(self, event: Event) -> None:
         self.state = RunState.RUNNING

@@ -12,6 +12,7 @@ from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import OptionList, Static
 
+from bitnet_tui.core.command_line import command
 from bitnet_tui.core.scan import FoundModel, Scanned, find_models, search_folders
 from bitnet_tui.core.text import human_bytes, safe
 from bitnet_tui.screens.base import SPINNER, BaseScreen
@@ -86,6 +87,15 @@ class HomeScreen(BaseScreen):
         """The path of the highlighted model, a likely side of a new run."""
         chosen = self.query_one("#models", PickList).chosen
         return chosen.value if chosen else None
+
+    def selection_text(self) -> str:
+        """Return the path of what is highlighted in the list with the focus."""
+        chosen = self.focused.chosen if isinstance(self.focused, PickList) else None
+        return chosen.value if chosen else ""
+
+    def command_line(self) -> str:
+        """Return the command that opens what is highlighted."""
+        return command(*filter(None, [self.selection_text()]))
 
     async def _scan(self) -> None:
         folders = await asyncio.to_thread(search_folders, self.program.settings.models_dirs)

@@ -15,6 +15,7 @@ from textual.content import Content
 from textual.timer import Timer
 from textual.widgets import Static
 
+from bitnet_tui.core.command_line import command, parity_command
 from bitnet_tui.core.feed import Feed, Live
 from bitnet_tui.core.parity_view import ParityView, RunState, TokenStatus
 from bitnet_tui.core.text import duration, elide, number, safe, token_text
@@ -212,6 +213,9 @@ class ParityScreen(BaseScreen):
         strip = self.query_one(TokenStrip)
         loading = not len(view.tokens) and (self._feed is not None or bool(view.stages))
         self.set_class(loading, "-loading")
+        if self.focused is None and not loading:
+            # What is hidden loses the focus, and the strip was while the first token was awaited.
+            strip.focus()
         strip.sync()
         if self._follow and strip.count:
             self.cursor = strip.count - 1
@@ -366,6 +370,28 @@ class ParityScreen(BaseScreen):
         if index is None:
             self.program.say(otherwise)
         self._go(index)
+
+    def selection_text(self) -> str:
+        """Return the token at the cursor as a row; in the pane of the ranks, both lists."""
+        tokens, index = self.view.tokens, self.cursor
+        if index >= len(tokens):
+            return ""
+        if self.query_one(RankTable).has_focus:
+            lists = (self.view.tokens.top(index)[side] for side in (0, 1))
+            rows = (
+                [name, str(rank), row.text, str(row.logit)]
+                for name, side in zip(("reference", "candidate"), lists, strict=True)
+                for rank, row in enumerate(side, 1)
+            )
+            return "\n".join("\t".join(row) for row in rows)
+        place = f"{tokens.documents[index]}:{tokens.position(index)}"
+        return "\t".join([str(index + 1), place, tokens.texts[index], str(tokens.value("tau_b", index))])
+
+    def command_line(self) -> str:
+        """Return the command that makes the run again; one that opens it where it does not say how it was made."""
+        if self.view.request:
+            return parity_command(self.view.request)
+        return command(self._replayed) if self._replayed is not None else ""
 
     def action_pause(self) -> None:
         """Freeze the view, or bring it up to date; the run itself goes on."""

@@ -11,10 +11,11 @@ from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.containers import Horizontal
 from textual.content import Content
 from textual.widgets import Input, OptionList
 
+from bitnet_tui.core.command_line import command
 from bitnet_tui.core.inspect_view import Row
 from bitnet_tui.core.run_filter import HELP, RunFilter
 from bitnet_tui.core.session import SettingError
@@ -24,6 +25,7 @@ from bitnet_tui.screens.base import BaseScreen
 from bitnet_tui.screens.compare import CompareScreen
 from bitnet_tui.screens.confirm import ConfirmScreen
 from bitnet_tui.widgets.filter_box import FilterBox
+from bitnet_tui.widgets.panes import Pane, ScrollPane
 from bitnet_tui.widgets.pick_list import PickList
 from bitnet_tui.widgets.rows_view import RowsView
 from bitnet_tui.widgets.run_line import run_pick
@@ -44,7 +46,6 @@ class RunsScreen(BaseScreen):
         Binding("R", "again", "run again", id="runs.again"),
         Binding("D", "delete", "delete", id="runs.delete"),
         Binding("slash", "filter", "filter", key_display="/", id="runs.filter"),
-        Binding("y", "copy", "Copy the path", show=False, id="runs.copy"),
     ]
     DEFAULT_CSS = """
     RunsScreen {
@@ -71,10 +72,10 @@ class RunsScreen(BaseScreen):
     def compose_body(self) -> ComposeResult:
         """The list and its filter at the left, one run in full at the right (below, where it is narrow)."""
         with Horizontal(id="body"):
-            with Vertical(id="list", classes="pane"):
+            with Pane(id="list", classes="pane"):
                 yield FilterBox(HELP)
                 yield PickList(id="runs")
-            with VerticalScroll(id="about", classes="pane", can_focus=False):
+            with ScrollPane(id="about", classes="pane"):
                 yield RowsView(id="rows")
 
     def on_mount(self) -> None:
@@ -189,11 +190,19 @@ class RunsScreen(BaseScreen):
             self.program.say(f"{error.filename}: cannot be deleted: {error.strerror}", severity="error")
         self.reload()
 
-    def action_copy(self) -> None:
-        """Copy the path of the run under the cursor."""
-        if self.selected is not None:
-            self.app.copy_to_clipboard(str(self.selected.path))
-            self.program.say(f"copied {self.selected.path}")
+    def selection_text(self) -> str:
+        """Return the path of the run under the cursor; in the pane beside it, its rows."""
+        run = self.selected
+        if run is None:
+            return ""
+        if self.query_one("#about").has_focus:
+            return "\n".join(f"{label}\t{value}" for label, value in _rows(run))
+        return str(run.path)
+
+    def command_line(self) -> str:
+        """Return the command that lists the same runs."""
+        terms = self.query_one(FilterBox).value.split()
+        return command("runs", "list", *(["--"] if any(term.startswith("-") for term in terms) else []), *terms)
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """Narrow the list; a term that is not finished yet leaves it as it was, and says what is missing."""
