@@ -92,6 +92,7 @@ class BitnetApp(App[None]):
         Binding("ctrl+o", "screen.jump", "Jump to a pane", show=False, id="app.jump"),
         Binding("y", "screen.copy", "Copy what is selected", show=False, id="app.copy"),
         Binding("Y", "screen.copy_command", "Copy the equal command", show=False, id="app.copy_command"),
+        Binding("e", "screen.export", "Export what is shown", show=False, id="app.export"),
         Binding("ctrl+x", "cancel_run", "Cancel what is running", show=False, id="app.cancel"),
         Binding("T", "next_theme", "Next theme", show=False, id="app.theme"),
         Binding("escape", "back", "Back", show=False, id="app.back"),

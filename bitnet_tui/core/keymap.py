@@ -77,13 +77,14 @@ def resolve(actions: Keys, preset: str, changes: Mapping[str, str], source: str)
     for action, text in {**PRESETS[preset], **changes}.items():
         if action not in actions:
             raise SettingError(f"{source}: keymap.{action}: there is no such action.{_hint(action, actions)}")
-        keys[action] = [_key(part.strip(), f"{source}: keymap.{action}") for part in text.split(",")]
+        keys[action] = [checked_key(part.strip(), f"{source}: keymap.{action}") for part in text.split(",")]
     for action in changes:
         _refuse_taken(action, keys, source)
     return keys
 
 
-def _key(text: str, where: str) -> str:
+def checked_key(text: str, where: str) -> str:
+    """Return a key as it is written; `where` begins the SettingError of what is none."""
     match = _MODIFIED.fullmatch(text)
     key = match["key"] if match else ""
     if match is None or not ((len(key) == 1 and key.isprintable() and key not in " +") or key in NAMED):

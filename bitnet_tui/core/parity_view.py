@@ -141,8 +141,7 @@ class ParityView:
         self.profile = str(event.get("profile", ""))
         self.reference, self.candidate = (_side(event.get(side)) for side in ("reference", "candidate"))
         request = event.get("request")
-        named = isinstance(request, dict) and all(isinstance(request.get(s), str) for s in ("reference", "candidate"))
-        self.request = dict(request) if named else {}
+        self.request = dict(request) if isinstance(request, dict) and _names_sides(request) else {}
 
     def _stage(self, event: Event) -> None:
         self.state = RunState.RUNNING
@@ -349,6 +348,10 @@ class ParityView:
             limit = "" if self.limit is None else f" ≥ {number(self.limit, 2)}"
             return f"τ-b {number(self.median_tau)}{limit}?"
         return f"ΔNLL {number(self.delta_nll, 4)}?"
+
+
+def _names_sides(request: dict[str, Any]) -> bool:
+    return all(isinstance(request.get(side), str) for side in ("reference", "candidate"))
 
 
 def _known(value: object) -> float | None:

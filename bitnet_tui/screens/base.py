@@ -4,6 +4,8 @@ A pane is a widget of the class `pane`. `tab` goes from one to the next, `ctrl+o
 one with the focus fill the screen; what `y` and `Y` copy is for the screens to say.
 """
 
+import asyncio
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, cast
 
 from textual.app import ComposeResult
@@ -13,7 +15,9 @@ from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Footer, Static
 
+from bitnet_tui.core.session import BitnetError
 from bitnet_tui.core.text import safe
+from bitnet_tui.screens.export import Offer, export_form, svg_of, write_export
 from bitnet_tui.screens.jump import JumpScreen
 from bitnet_tui.widgets.filter_box import FilterBox
 from bitnet_tui.widgets.top_bar import TopBar
@@ -65,6 +69,11 @@ class BaseScreen(Screen[None]):
     def compose_body(self) -> ComposeResult:
         """Yield what lies between the bars."""
         raise NotImplementedError
+
+    @property
+    def busy(self) -> bool:
+        """Whether something that the screen shows is still on its way from a child process or a file."""
+        return False
 
     def clear_filter(self) -> bool:
         """Close the filter if it is open, and say whether it was; most screens have none."""
@@ -124,6 +133,35 @@ class BaseScreen(Screen[None]):
         if text:
             self.app.copy_to_clipboard(text)
         self.program.say(f"copied {safe(text, 120)}" if text else otherwise)
+
+    # ---- exporting ----------------------------------------------------------------------------------
+
+    def offer(self) -> Offer | None:
+        """Return what can be exported; None where there is nothing."""
+        return None
+
+    def action_export(self) -> None:
+        """Ask for a file, and write what is shown into it."""
+        offer = self.offer()
+        if offer is None:
+            self.program.say("there is nothing to export yet")
+            return
+        svg, size = svg_of(self.app), self.app.size
+
+        def write(answers: dict[str, str] | None) -> None:
+            if answers is not None:
+                file = Path(answers["file"]).expanduser()
+                self.run_worker(self._write(offer, file, svg), group="export", exclusive=True)
+
+        self.app.push_screen(export_form(offer, (size.width, size.height), self.app.theme), write)
+
+    async def _write(self, offer: Offer, file: Path, svg: str) -> None:
+        try:
+            await asyncio.to_thread(write_export, offer, file, svg)
+        except (BitnetError, OSError) as error:
+            self.program.say(str(error), title="not exported", severity="error")
+        else:
+            self.program.say(f"written: {file}")
 
     # ---- the program --------------------------------------------------------------------------------
 

@@ -16,6 +16,7 @@ from bitnet_tui.core.command_line import command
 from bitnet_tui.core.scan import FoundModel, Scanned, find_models, search_folders
 from bitnet_tui.core.text import human_bytes, safe
 from bitnet_tui.screens.base import SPINNER, BaseScreen
+from bitnet_tui.screens.export import Offer
 from bitnet_tui.widgets.pick_list import Pick, PickList
 from bitnet_tui.widgets.run_line import run_pick
 
@@ -96,6 +97,10 @@ class HomeScreen(BaseScreen):
     def command_line(self) -> str:
         """Return the command that opens what is highlighted."""
         return command(*filter(None, [self.selection_text()]))
+
+    def offer(self) -> Offer:
+        """Return the picture."""
+        return Offer("home", ())
 
     async def _scan(self) -> None:
         folders = await asyncio.to_thread(search_folders, self.program.settings.models_dirs)

@@ -6,6 +6,7 @@ the weights show from another, when they are asked for.
 
 import asyncio
 from functools import partial
+from pathlib import Path
 from typing import Any, ClassVar
 
 from textual.app import ComposeResult
@@ -16,10 +17,12 @@ from textual.timer import Timer
 from textual.widgets import Input, Static, Tree
 
 from bitnet_tui.core.command_line import command, reading_words
+from bitnet_tui.core.exporting import export_table, model_table
 from bitnet_tui.core.feed import Live
 from bitnet_tui.core.inspect_view import InspectView, Row, Shares
 from bitnet_tui.core.text import elide, safe
 from bitnet_tui.screens.base import SPINNER, BaseScreen
+from bitnet_tui.screens.export import Offer
 from bitnet_tui.widgets.error_card import ErrorCard
 from bitnet_tui.widgets.filter_box import FilterBox
 from bitnet_tui.widgets.panes import Pane, ScrollPane
@@ -43,6 +46,7 @@ class InspectScreen(BaseScreen):
         Binding("slash", "filter", "filter", key_display="/", id="inspect.filter"),
         Binding("s", "scan", "scan", id="inspect.scan"),
         Binding("y", "copy", "copy name", id="app.copy"),
+        Binding("e", "export", "export", id="app.export"),
         Binding("o", "app.open", "open", id="app.open"),
     ]
     DEFAULT_CSS = """
@@ -107,6 +111,11 @@ class InspectScreen(BaseScreen):
             return
         self._show(summary)
         self._live = self._start("stats")
+
+    @property
+    def busy(self) -> bool:
+        """Whether statistics or a scan go on."""
+        return self._live is not None or self._scan is not None
 
     def _start(self, kind: str) -> Live | None:
         live = self.program.start({"kind": kind, "path": self.path, **self._reading})
@@ -235,6 +244,14 @@ class InspectScreen(BaseScreen):
         if self.query_one("#details").has_focus:
             return "\n".join(f"{label}\t{value}" for label, value in self._details(self._part)[1])
         return (self.path or "") if self._part.kind == "file" else self._part.key
+
+    def offer(self) -> Offer | None:
+        """Return what the header says, a row a tensor, and the picture."""
+        if self.path is None or not self.view.path:
+            return None
+        words = (self.path, *reading_words(self._reading))
+        table = model_table(self.view.summary)
+        return Offer(Path(self.path).stem or "model", words, lambda file: export_table(table, file), words)
 
     def command_line(self) -> str:
         """Return the command that prints what the file holds."""

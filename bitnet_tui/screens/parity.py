@@ -16,10 +16,12 @@ from textual.timer import Timer
 from textual.widgets import Static
 
 from bitnet_tui.core.command_line import command, parity_command
+from bitnet_tui.core.exporting import export_run
 from bitnet_tui.core.feed import Feed, Live
 from bitnet_tui.core.parity_view import ParityView, RunState, TokenStatus
 from bitnet_tui.core.text import duration, elide, number, safe, token_text
 from bitnet_tui.screens.base import SPINNER, BaseScreen
+from bitnet_tui.screens.export import Offer
 from bitnet_tui.widgets.error_card import ErrorCard
 from bitnet_tui.widgets.rank_table import RankTable
 from bitnet_tui.widgets.tau_bars import TauBars
@@ -67,6 +69,7 @@ class ParityScreen(BaseScreen):
         Binding("w", "worst", "worst", id="parity.worst"),
         Binding("f", "first", "First divergence or flip", show=False, id="parity.first"),
         Binding("space", "pause", "pause", id="parity.pause"),
+        Binding("e", "export", "export", id="app.export"),
     ]
     DEFAULT_CSS = """
     ParityScreen {
@@ -154,6 +157,11 @@ class ParityScreen(BaseScreen):
         if self._timer is not None:
             self._timer.resume()
         self._show()
+
+    @property
+    def busy(self) -> bool:
+        """Whether events of the run are still read."""
+        return self._feed is not None
 
     @property
     def is_live(self) -> bool:
@@ -391,7 +399,25 @@ class ParityScreen(BaseScreen):
         """Return the command that makes the run again; one that opens it where it does not say how it was made."""
         if self.view.request:
             return parity_command(self.view.request)
-        return command(self._replayed) if self._replayed is not None else ""
+        return command(self.path) if self.path is not None else ""
+
+    def offer(self) -> Offer | None:
+        """Return the report of the recorded run, and the picture."""
+        path = self.path
+        if path is None:
+            return None
+
+        def write(file: Path) -> None:
+            export_run(self.program.store.open(Path(path)), path, file)
+
+        return Offer(self.view.id or "run", (path,), write, (path,))
+
+    @property
+    def path(self) -> str | None:
+        """Where the run is recorded: what was opened, or what a live run writes."""
+        if self._replayed is not None or self.live is None or self.live.recorder is None:
+            return self._replayed
+        return self.live.recorder.path
 
     def action_pause(self) -> None:
         """Freeze the view, or bring it up to date; the run itself goes on."""

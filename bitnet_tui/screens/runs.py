@@ -16,6 +16,7 @@ from textual.content import Content
 from textual.widgets import Input, OptionList
 
 from bitnet_tui.core.command_line import command
+from bitnet_tui.core.exporting import export_table, runs_table
 from bitnet_tui.core.inspect_view import Row
 from bitnet_tui.core.run_filter import HELP, RunFilter
 from bitnet_tui.core.session import SettingError
@@ -24,6 +25,7 @@ from bitnet_tui.core.text import human_bytes, number, safe
 from bitnet_tui.screens.base import BaseScreen
 from bitnet_tui.screens.compare import CompareScreen
 from bitnet_tui.screens.confirm import ConfirmScreen
+from bitnet_tui.screens.export import Offer
 from bitnet_tui.widgets.filter_box import FilterBox
 from bitnet_tui.widgets.panes import Pane, ScrollPane
 from bitnet_tui.widgets.pick_list import PickList
@@ -46,6 +48,7 @@ class RunsScreen(BaseScreen):
         Binding("R", "again", "run again", id="runs.again"),
         Binding("D", "delete", "delete", id="runs.delete"),
         Binding("slash", "filter", "filter", key_display="/", id="runs.filter"),
+        Binding("e", "export", "export", id="app.export"),
     ]
     DEFAULT_CSS = """
     RunsScreen {
@@ -201,8 +204,18 @@ class RunsScreen(BaseScreen):
 
     def command_line(self) -> str:
         """Return the command that lists the same runs."""
+        return command(*self._list_words())
+
+    def _list_words(self) -> tuple[str, ...]:
         terms = self.query_one(FilterBox).value.split()
-        return command("runs", "list", *(["--"] if any(term.startswith("-") for term in terms) else []), *terms)
+        # What begins with - is a filter's negation here and an option there.
+        return ("runs", "list", *(["--"] if any(term.startswith("-") for term in terms) else []), *terms)
+
+    def offer(self) -> Offer:
+        """Return the runs that the filter lets through, and the picture."""
+        table = runs_table(self.shown())
+        press = ("--press", self.program.key_of("app.runs"))
+        return Offer("runs", press, lambda file: export_table(table, file), self._list_words())
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """Narrow the list; a term that is not finished yet leaves it as it was, and says what is missing."""
