@@ -43,6 +43,7 @@ from bitnet_tui.screens.keys import actions_of, shown, textual_keymap
 from bitnet_tui.screens.new_run import new_run_form, request_of
 from bitnet_tui.screens.parity import ParityScreen
 from bitnet_tui.screens.runs import RunsScreen
+from bitnet_tui.screens.settings import SettingsScreen
 from bitnet_tui.screens.theming import Themes
 from bitnet_tui.widgets.panes import ScrollPane
 from bitnet_tui.widgets.pick_list import PickList
@@ -88,6 +89,7 @@ class BitnetApp(App[None]):
         Binding("4", "show('runs')", "Runs", show=False, id="app.runs"),
         Binding("o", "open", "Open a model or a run", show=False, id="app.open"),
         Binding("r", "new_run", "New parity run", show=False, id="app.new_run"),
+        Binding("comma", "settings", "Settings", key_display=",", show=False, id="app.settings"),
         Binding("z", "screen.zoom", "Zoom the pane", show=False, id="app.zoom"),
         Binding("ctrl+o", "screen.jump", "Jump to a pane", show=False, id="app.jump"),
         Binding("y", "screen.copy", "Copy what is selected", show=False, id="app.copy"),
@@ -125,12 +127,9 @@ class BitnetApp(App[None]):
     ) -> None:
         self.config = config or load_config()
         self.themes = Themes([resource_dir("themes"), themes_dir()])
-        chosen = self.config.settings
-        known = actions_of(BINDING)
-        self._keys = resolve(known, chosen.preset, chosen.keys, str(self.config.path))
+        self._keys = self.keys_of(self.config)
         super().__init__()
-        # Only what differs: an untouched binding keeps the way it is shown (`←→`).
-        self.set_keymap(textual_keymap({name: keys for name, keys in self._keys.items() if keys != known[name]}))
+        self._use_keys()
         self.paths, self.request, self._reading = list(paths), request, dict(reading or {})
         self.inspect, self.clock = inspect, clock
         self.store = Store(self.settings.runs_dir)
@@ -205,6 +204,25 @@ class BitnetApp(App[None]):
         if await asyncio.to_thread(self.themes.changed):
             self.themes.load()
             self._use_themes(self.theme)
+
+    def keys_of(self, config: Config) -> dict[str, list[str]]:
+        """Return the keys of every action under `config`. Raises SettingError where two actions get one key."""
+        return resolve(actions_of(BINDING), config.settings.preset, config.settings.keys, str(config.path))
+
+    def _use_keys(self) -> None:
+        known = actions_of(BINDING)
+        # Only what differs: an untouched binding keeps the way it is shown (`←→`).
+        self.set_keymap(textual_keymap({name: keys for name, keys in self._keys.items() if keys != known[name]}))
+
+    def use(self, config: Config) -> None:
+        """Put other settings in force at once; a run that goes on stays where it is recorded."""
+        before, self.config = self.settings, config
+        self._keys = self.keys_of(config)
+        self._use_keys()
+        if self.settings.theme != before.theme:
+            self._use_themes(self.settings.theme)
+        if self.settings.runs_dir != before.runs_dir:
+            self.store = Store(self.settings.runs_dir)
 
     def get_key_display(self, binding: Binding) -> str:
         """Return a key as the help shows it."""
@@ -350,6 +368,11 @@ class BitnetApp(App[None]):
         about = screen.HELP or "" if isinstance(screen, BaseScreen) else ""
         title = screen.TAB if isinstance(screen, BaseScreen) else "help"
         self.push_screen(HelpScreen(title, about, screen.active_bindings.values()))
+
+    def action_settings(self) -> None:
+        """Show every setting, to be changed."""
+        if not isinstance(self.screen, SettingsScreen):
+            self.push_screen(SettingsScreen())
 
     def action_open(self) -> None:
         """Ask for a path and open it."""

@@ -25,6 +25,7 @@ _ACTIONS = (
     ("app.open", "open a model or a run by its path"),
     ("app.new_run", "new parity run of two models"),
     ("app.theme", "next theme"),
+    ("app.settings", "settings"),
     ("app.help", "keys of this screen"),
     ("ctrl+p", "every command"),
 )
@@ -76,6 +77,7 @@ class HomeScreen(BaseScreen):
     def on_screen_resume(self) -> None:
         """Read the list of runs again; one may have ended."""
         self.run_worker(self._read_runs, group="runs", exclusive=True)
+        self.query_one("#start", Static).update(_start(self.program.key_of))
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
         """Open the entry that was chosen."""
