@@ -156,7 +156,12 @@ class ParityScreen(BaseScreen):
         self.query_one(TokenStrip).show(self.view)
         if self._timer is not None:
             self._timer.resume()
+        self.refresh_bindings()
         self._show()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002
+        """Offer to pause where something is on its way only: the footer has room for six keys."""
+        return action != "pause" or self.frozen or self._feed is not None
 
     @property
     def busy(self) -> bool:
@@ -188,6 +193,7 @@ class ParityScreen(BaseScreen):
 
     def _ended(self) -> None:
         self._feed = None
+        self.refresh_bindings()
         if self._timer is not None:
             self._timer.pause()
         recorder = self.live.recorder if self.live is not None else None
