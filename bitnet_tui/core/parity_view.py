@@ -12,6 +12,7 @@ of colours, widths or clocks; the screen passes the time in.
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
 
 import numpy as np
 
@@ -93,6 +94,8 @@ class ParityView:
         self.reference = ""
         self.candidate = ""
         self.profile = ""
+        self.request: dict[str, Any] = {}
+        """What was asked for, as `core.session.run` takes it; empty where the stream does not say."""
         self.planned: int | None = None
         self.stages: list[Stage] = []
         self.verdict: str | None = None
@@ -138,6 +141,8 @@ class ParityView:
         self.id = str(event.get("id", ""))
         self.profile = str(event.get("profile", ""))
         self.reference, self.candidate = (_side(event.get(side)) for side in ("reference", "candidate"))
+        request = event.get("request")
+        self.request = dict(request) if isinstance(request, dict) and _names_sides(request) else {}
 
     def _stage(self, event: Event) -> None:
         self.state = RunState.RUNNING
@@ -349,6 +354,10 @@ class ParityView:
             limit = "" if self.limit is None else f" ≥ {number(self.limit, 2)}"
             return f"τ-b {number(self.median_tau)}{limit}?"
         return f"ΔNLL {number(self.delta_nll, 4)}?"
+
+
+def _names_sides(request: dict[str, Any]) -> bool:
+    return all(isinstance(request.get(side), str) for side in ("reference", "candidate"))
 
 
 def _known(value: object) -> float | None:

@@ -128,6 +128,11 @@ class Report:
             raise StorageError(f"{path}: cannot read: {error.strerror}") from error
         except orjson.JSONDecodeError as error:
             raise FormatError(f"{path}: not JSON at byte {error.pos}: {error.msg}; pass a report.json") from error
+        return cls.from_json(value, path)
+
+    @classmethod
+    def from_json(cls, value: Any, path: Path) -> "Report":
+        """Return the report that `to_json` wrote, as it was found at `path`. Raises FormatError as `load`."""
         _check_schema(path, value)
         try:
             report = _from_json(value)
