@@ -1,0 +1,138 @@
+"""What goes wrong in a matrix product, seen from its results alone: scale, quantiser, matrix, rows, columns, weights.
+
+Ternary products are exact sums of whole numbers, so that a single wrong weight shows, and which. What is solved (a gain,
+cut-off columns, single weights) is put into a matrix and tried like everything else.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from bitnet_engine.formats import Trits
+from bitnet_parity.diagnosis import operations as o
+from bitnet_parity.diagnosis.graph import weight_name
+from bitnet_parity.diagnosis.hypotheses import Alternative
+from bitnet_parity.diagnosis.matrices import elsewhere, misread
+from bitnet_parity.diagnosis.replay import Case
+from bitnet_parity.diagnosis.rows import differing, explain_rows
+from bitnet_parity.diagnosis.scales import name_scale
+from bitnet_parity.diagnosis.single_weights import solved_columns, solved_weights
+
+QUANTISERS = {
+    "none": ("quantiser-missing", "takes activations as they are"),
+    "tensor": ("quantiser-per-tensor", "rounds activations by one scale for all tokens"),
+    "truncated": ("quantiser-truncates", "cuts activations where it should round them"),
+    "wrapped": ("quantiser-wraps", "has 128 levels and no clamp: the largest activation wraps to −128"),
+    "unscaled": ("quantiser-unscaled", "never takes the activations' scale out again"),
+    "row": ("quantiser-added", "rounds activations to int8"),
+}
+GAIN_SPREAD = 1e-3
+"""A gain is tried where all results are one multiple of the expected ones, nearly."""
+
+
+def of_product(case: Case) -> Iterator[Alternative]:
+    """Yield what may have been multiplied instead, or how."""
+    matrix = case.reference.matrix(case.op, case.layer)
+    if not case.found.any():
+        yield _with(case, "kernel-empty", "writes zeros whatever its input is", lambda inputs, _: 0 * case.expected)
+        return
+    yield from _scaled(case, matrix)
+    if not isinstance(matrix, Trits):
+        yield from _elsewhere(case)
+        return
+    own = case.reference.quantiser(matrix)
+    for quantiser, (name, says) in QUANTISERS.items():
+        if quantiser != own:
+            yield _multiplied(case, name, says, matrix, "round each row by its absmax to int8", quantiser=quantiser)
+    yield from _rows(case, matrix)
+    for variant in misread(case.reference.weights, weight_name(case.op, case.layer), matrix):
+        yield _multiplied(case, variant.name, variant.says, variant.matrix, variant.remedy)
+    yield from _elsewhere(case)
+    yield from _columns_and_weights(case, matrix)
+
+
+def _with(case: Case, name: str, says: str, compute: object, remedy: str = "") -> Alternative:
+    return Alternative(
+        name=name,
+        says=says,
+        should=f"the reference multiplies by {weight_name(case.op, case.layer)}",
+        compute=compute,  # pyright: ignore[reportArgumentType]
+        remedy=remedy or "run the candidate's engine on a processor its kernels are built for (bug #20)",
+    )
+
+
+def _multiplied(
+    case: Case,
+    name: str,
+    says: str,
+    matrix: o.Matrix,
+    remedy: str,
+    *,
+    quantiser: str | None = None,
+    rows: tuple[int, ...] = (),
+    source: str | None = None,
+    harmless: bool = False,
+) -> Alternative:
+    """Return the alternative of another matrix, or of another quantiser before it."""
+    by = case.reference.quantiser(matrix) if quantiser is None else quantiser
+    return Alternative(
+        name=name,
+        says=says,
+        should=f"the reference has {weight_name(case.op, case.layer)}",
+        compute=lambda inputs, like: o.multiply(inputs[0], matrix, by, like),
+        rows=rows,
+        source=source,
+        harmless=harmless,
+        remedy=remedy,
+    )
+
+
+def _scaled(case: Case, matrix: o.Matrix) -> Iterator[Alternative]:
+    """One gain on all results: solved, then named by what makes it of the scale."""
+    size = float(np.square(case.expected).sum())
+    gain = float((case.found * case.expected).sum() / size) if size else 1.0
+    if not np.isfinite(gain) or o.residual(case.found, gain * case.expected) > GAIN_SPREAD * abs(gain) or not gain:
+        return
+    if isinstance(matrix, Trits) and matrix.scale.ndim == 0:
+        cause = name_scale(case.reference.weights, weight_name(case.op, case.layer), matrix, gain * float(matrix.scale))
+        other = Trits(matrix.values, np.asarray(gain * float(matrix.scale)))
+        yield _multiplied(
+            case, cause.name, cause.says, other, cause.remedy, source=cause.source, harmless=cause.harmless
+        )
+    else:
+        yield _multiplied(case, "scale-gain", f"has it times {gain:.7g}", o.dense(matrix) * gain, "scale it back")
+
+
+def _elsewhere(case: Case) -> Iterator[Alternative]:
+    for variant in elsewhere(case.reference.weights, weight_name(case.op, case.layer)):
+        yield _multiplied(case, variant.name, variant.says, variant.matrix, variant.remedy, source=variant.source)
+
+
+def _rows(case: Case, matrix: Trits) -> Iterator[Alternative]:
+    """Some results are those of other rows, of none, or of rows of −1."""
+    bad = differing(case.found.T, case.expected.T, case.op.tolerance)
+    if not len(bad):
+        return
+    quantiser = case.reference.quantiser(matrix)
+    like = Trits(np.full((1, matrix.values.shape[1]), -1, np.int8), matrix.scale)
+    minus_one = o.multiply(case.inputs[0], like, quantiser)[:, 0] if matrix.scale.ndim == 0 else case.expected[:, 0]
+    cause = explain_rows(case.found.T, case.expected.T, minus_one, case.op.tolerance, bad)
+    if cause is None:
+        return
+    values = matrix.values.copy()
+    fill = {"rows-zero": 0, "rows-minus-one": -1}
+    other = values[list(cause.rows if cause.source is None else cause.source)] * cause.sign
+    values[list(cause.rows)] = fill.get(cause.name, other)
+    name = weight_name(case.op, case.layer)
+    remedy = f"convert {name} again, in one thread; compare the file's sha256 with its publisher's"
+    yield _multiplied(case, cause.name, cause.says, Trits(values, matrix.scale), remedy, rows=cause.rows)
+
+
+def _columns_and_weights(case: Case, matrix: Trits) -> Iterator[Alternative]:
+    """Columns that are cut off, a block with another scale, and single wrong weights."""
+    if matrix.scale.ndim:
+        return
+    name = weight_name(case.op, case.layer)
+    for solved in (*solved_weights(case, matrix), *solved_columns(case, matrix)):
+        remedy = f"convert {name} again; compare the file's sha256 with its publisher's"
+        yield _multiplied(case, solved.name, solved.says, solved.matrix, remedy, quantiser="row", rows=solved.rows)
