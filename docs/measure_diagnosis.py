@@ -42,6 +42,8 @@ GGUF = (QuantType.I2_S, QuantType.TQ2_0, QuantType.TQ1_0)
 
 NAMES: dict[str, tuple[str, ...]] = {
     "scale-double-absmean": ("scale-absmean-twice",),
+    "signs-flipped": ("signs-flipped", "scale-negative"),
+    "head-ternary": ("head-ternary", "ternary-head"),
     "scale-max": ("scale-of-largest",),
     "head-scale": ("head-scaled",),
     "trits-dropped": ("weights-zeroed",),
@@ -173,6 +175,7 @@ def _scored(
     considered = finding.causes if fault.harmless else harmful
     named = any(cause.name in right for cause in considered)
     located = any(_there(cause, truth) for cause in considered)
+    located |= any(one.operation == truth.operation and truth.layer in (None, one.layer) for one in finding.unexplained)
     if fault.harmless:
         named, located = named or finding.verdict in ("SAME",), True
     wrongly = tuple(sorted({c.name for c in harmful if c.name not in right and (c.name not in AFTERMATH or fault.harmless)}))

@@ -65,7 +65,8 @@ def _divisor(case: Case) -> float:
     root = np.sqrt(case.inputs[0].shape[-1])
 
     def distance(log: float) -> float:
-        return o.residual(case.found, o.attend(*case.inputs, divisor=float(np.exp(log))))
+        # A number where a result is not finite: what looks for the least of them cannot take infinity.
+        return min(o.residual(case.found, o.attend(*case.inputs, divisor=float(np.exp(log)))), 1e30)
 
     best = minimize_scalar(distance, bounds=(np.log(root / 64), np.log(root * 64)), method="bounded")
     near = minimize_scalar(distance, bounds=(best.x - 0.1, best.x + 0.1), method="bounded", options={"xatol": 1e-10})

@@ -16,7 +16,23 @@ def combined(causes: list[Cause], config: Config) -> list[Cause]:
     moved = {cause.tensors[0]: cause for cause in causes if cause.name in MOVED and cause.source is not None}
     swapped = {name: c for name, c in moved.items() if c.source in moved and moved[c.source].source == name}
     kept = [cause for cause in causes if not (cause.tensors and swapped.get(cause.tensors[0]) is cause)]
+    kept = _free(kept)
     return _ordered([*kept, *_swaps(swapped, config)], config)
+
+
+def _free(causes: list[Cause]) -> list[Cause]:
+    """Return the causes with an order of features that the whole feed-forward shares as one harmless cause."""
+    free = {cause.layer for cause in causes if cause.name == "features-permuted" and cause.operation == "ffn_down"}
+    found: list[Cause] = []
+    for cause in causes:
+        if cause.layer in free and cause.operation == "ffn_gate" and cause.name == "rows-permuted":
+            parts = [c for c in causes if c.layer == cause.layer and c.name == "features-permuted"]
+            names = (*cause.tensors, *(name for part in parts for name in part.tensors))
+            words = f"{cause.says}, as all its layer's feed-forward has"
+            found.append(replace(parts[0], operation="ffn_gate", tensors=names, says=words))
+        elif cause.name != "features-permuted" or cause.layer not in free or len(cause.tensors) > 1:
+            found.append(cause)
+    return found
 
 
 def _swaps(swapped: dict[str, Cause], config: Config) -> list[Cause]:

@@ -10,7 +10,7 @@ together by the logits coming back (docs/diagnose.md). One layer's results are i
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -35,7 +35,7 @@ from bitnet_parity.diagnosis.file_causes import (
     setting_causes,
     tokenizer_causes,
 )
-from bitnet_parity.diagnosis.graph import head_ops, layer_ops, weight_name
+from bitnet_parity.diagnosis.graph import weight_name
 from bitnet_parity.diagnosis.hypotheses import Explained, explain
 from bitnet_parity.diagnosis.repairing import floor, nmse, prove, repaired
 from bitnet_parity.diagnosis.replay import Case, Reference, cases
@@ -222,12 +222,6 @@ def _unnamed(difference: Difference) -> Unexplained:
     return Unexplained(layer, pieces[-2], float("nan"), difference.description)
 
 
-@dataclass(frozen=True)
-class _Key:
-    layer: int | None
-    operation: str
-
-
 def _known(causes: Iterable[Cause], unknown: Iterable[Unexplained]) -> dict[tuple[int | None, str], str]:
     """Return what is known of operations before any is replayed: by layer and name, the cause; layer −1 is every."""
     found: dict[tuple[int | None, str], str] = {(one.layer, one.operation): "" for one in unknown}
@@ -265,6 +259,7 @@ class _Replay:
         self.causes: list[Cause] = []
         self.unexplained: list[Unexplained] = []
         self.logits: np.ndarray | None = None
+        self._features: dict[int | None, np.ndarray] = {}
 
     @property
     def differs(self) -> bool:
@@ -281,6 +276,7 @@ class _Replay:
         """Replay all operations; yields progress at the first of each part."""
         last: int | None = -1
         for case in cases(self._reference, parts, self._tokens):
+            case.features = self._features.get(case.layer)
             if case.layer != last and case.layer is not None:
                 yield "replay", f"layer {case.layer}", case.layer + 1, layers
             last = case.layer
@@ -295,6 +291,8 @@ class _Replay:
         if explained is not None:
             cause = explained.alternative.name
             self.causes.append(_cause(case, explained))
+            if case.op.name == "ffn_gate" and explained.alternative.order is not None:
+                self._features[case.layer] = explained.alternative.order
         elif case.differs and cause is None:
             self.unexplained.append(self._left(case))
         self.results.append(OpResult(*place, case.residual, case.op.tolerance, cause or None if case.differs else None))

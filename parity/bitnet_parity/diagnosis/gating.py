@@ -1,6 +1,7 @@
 """What goes wrong between the matrices: another activation, or one of the wrong factor; a sum that leaves a part out."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -8,6 +9,8 @@ from bitnet_parity.diagnosis import operations as o
 from bitnet_parity.diagnosis.hypotheses import Alternative
 from bitnet_parity.diagnosis.replay import Case
 
+FLOAT16_TOLERANCE = 1e-4
+"""Gate and up were captured in float32: rounded twice, a few of them end a unit of float16 off."""
 ACTIVATIONS = ("silu", "relu2", "relu", "gelu", "gelu_tanh", "identity")
 
 
@@ -33,7 +36,8 @@ def of_gate(case: Case) -> Iterator[Alternative]:
     yield other("activation-of-up", f"computes {right}(up)·gate", lambda inputs, _: o.gated(*inputs[::-1], right))
     half = "compute gate and up in float32 or bfloat16: float16 ends at 65504"
     compute = lambda inputs, _: o.gated_float16(*inputs, right)  # noqa: E731
-    yield other("activation-float16", "computes the gated product in float16", compute, remedy=half)
+    words = "computes the gated product in float16"
+    yield replace(other("activation-float16", words, compute, remedy=half), tolerance=FLOAT16_TOLERANCE)
     yield other("up-left-out", f"computes {right}(gate) alone", lambda inputs, _: o.activated(inputs[0], right))
 
 

@@ -10,6 +10,8 @@ a cause of it; continuous quantities (a gain, eps, theta) are solved from what w
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+import numpy as np
+
 from bitnet_parity.diagnosis import operations as o
 from bitnet_parity.diagnosis.replay import Case, Compute
 
@@ -30,6 +32,8 @@ class Alternative:
     harmless: bool = False
     source: str | None = None
     """The weight that is in the place of the right one, by canonical name."""
+    order: np.ndarray | None = None
+    """Row of the reference that each row is, of a matrix whose rows are in another order."""
     remedy: str
 
 
@@ -39,6 +43,18 @@ class Explained:
 
     alternative: Alternative
     residual: float
+
+
+def permuted(case: Case, compute: Compute) -> Alternative:
+    """Return the alternative that a weight has the feed-forward's features in the order that ffn_gate showed."""
+    return Alternative(
+        name="features-permuted",
+        says="has the features of the feed-forward in the order that ffn_gate has",
+        should="the sums are the same",
+        compute=compute,
+        harmless=True,
+        remedy="nothing: the order of features is free where all weights have one",
+    )
 
 
 def alternatives(case: Case) -> Iterator[Alternative]:

@@ -11,7 +11,7 @@ import numpy as np
 from bitnet_engine.formats import Trits
 from bitnet_parity.diagnosis import operations as o
 from bitnet_parity.diagnosis.graph import weight_name
-from bitnet_parity.diagnosis.hypotheses import Alternative
+from bitnet_parity.diagnosis.hypotheses import Alternative, permuted
 from bitnet_parity.diagnosis.replay import Case
 
 EPSILONS = (1e-5, 1e-6, 1e-8, 1e-12, 0.0)
@@ -41,6 +41,9 @@ def of_norm(case: Case) -> Iterator[Alternative]:
         compute=lambda inputs, _: o.normalise(inputs[0], wide, eps, centred=True),
         remedy="compute RMSNorm: no mean is subtracted",
     )
+    if case.features is not None and case.op.name == "ffn_sub_norm":
+        order = case.features
+        yield permuted(case, lambda inputs, _: o.normalise(inputs[0], wide[order], eps))
     yield from _other_eps(case, wide, eps)
     yield from _other_gain(case, wide, eps, x)
 
@@ -55,7 +58,7 @@ def _other_eps(case: Case, gain: np.ndarray, eps: float) -> Iterator[Alternative
     # The row with the smallest mean square says most about what is added to it.
     guess = float(np.median(solved)) if solved.size else eps
     for other in (*EPSILONS, guess):
-        if other != eps and np.isfinite(other):
+        if other != eps and np.isfinite(other) and other >= 0:
             yield Alternative(
                 name="eps-other",
                 says=f"computes with eps {other:.3g}",
@@ -69,7 +72,8 @@ def _other_gain(case: Case, gain: np.ndarray, eps: float, x: np.ndarray) -> Iter
     plain = o.normalise(x, np.ones(gain.size), eps).reshape(-1, gain.size)
     weight = np.square(plain).sum(0)
     solved = (case.found.reshape(plain.shape) * plain).sum(0) / np.where(weight == 0, 1, weight)
-    for name, says, other in (*_known_gains(case, gain), ("gain-other", "multiplies by another gain", solved)):
+    known = (*_known_gains(case, gain), ("gain-other", "multiplies by another gain", None, solved))
+    for name, says, source, other in known:
         if np.abs(solved - other).max() <= CLOSE * max(np.abs(other).max(), 1e-30):
             different = np.flatnonzero(np.abs(other - gain) > CLOSE * np.abs(gain).max())
             yield Alternative(
@@ -78,17 +82,18 @@ def _other_gain(case: Case, gain: np.ndarray, eps: float, x: np.ndarray) -> Iter
                 should=f"the reference has {weight_name(case.op, case.layer)}",
                 compute=lambda inputs, _, other=other: o.normalise(inputs[0], other, eps),
                 rows=tuple(different.tolist()) if 0 < len(different) < len(gain) else (),
+                source=source,
                 remedy=f"take {weight_name(case.op, case.layer)} from the reference",
             )
 
 
-def _known_gains(case: Case, gain: np.ndarray) -> Iterator[tuple[str, str, np.ndarray]]:
-    yield "gain-ones", "has a gain of 1", np.ones(gain.size)
-    yield "gain-plus-one", "adds 1 to the gain, as Gemma's norm does", gain + 1
+def _known_gains(case: Case, gain: np.ndarray) -> Iterator[tuple[str, str, str | None, np.ndarray]]:
+    yield "gain-ones", "has a gain of 1", None, np.ones(gain.size)
+    yield "gain-plus-one", "adds 1 to the gain, as Gemma's norm does", None, gain + 1
     weights = case.reference.weights
     mine = weight_name(case.op, case.layer)
     for other in weights.names:
         if other != mine and "norm" in other and weights.info(other).shape == gain.shape:
             values = weights.read(other)
             assert not isinstance(values, Trits)
-            yield "gain-of-another", f"has the gain of {other}", values.astype(np.float64)
+            yield "gain-of-another", f"has the gain of {other}", other, values.astype(np.float64)

@@ -78,7 +78,7 @@ def attend(
         scores = np.where(np.arange(seq) > np.arange(seq)[:, None], -np.inf, scores)
     largest = np.maximum(scores.max(-1, keepdims=True), 0.0 if padded else -np.inf)
     shares = np.exp(scores - largest)
-    shares /= shares.sum(-1, keepdims=True) + padded * np.exp(-largest)
+    shares /= shares.sum(-1, keepdims=True) + (padded * np.exp(-largest) if padded else 0.0)
     return np.einsum("hst,thd->shd", shares, v[:, source]).reshape(seq, heads * dim)
 
 
@@ -145,7 +145,12 @@ def multiply(x: np.ndarray, matrix: Matrix, quantiser: str, like: np.ndarray | N
     if like is None or quantiser == "none":
         return result
     low, high = (codes(x, quantiser, shift)[0] for shift in (-TIE, TIE))
-    return _on_edges(result, like, matrix, rounded, np.where(low != rounded, low, high), steps)
+    return _settled(result, like, matrix, rounded, np.where(low != rounded, low, high), steps)
+
+
+def on_edges(x: np.ndarray, quantiser: str) -> np.ndarray:
+    """Return which tokens have a code that another engine's float32 may round to the other side."""
+    return (codes(x, quantiser, -TIE)[0] != codes(x, quantiser, TIE)[0]).any(-1)
 
 
 def _times(rounded: np.ndarray, steps: np.ndarray, matrix: Trits) -> np.ndarray:
@@ -157,7 +162,7 @@ def _times(rounded: np.ndarray, steps: np.ndarray, matrix: Trits) -> np.ndarray:
     return (rounded * steps) @ dense(matrix).T
 
 
-def _on_edges(
+def _settled(
     result: np.ndarray, like: np.ndarray, matrix: Trits, codes: np.ndarray, others: np.ndarray, steps: np.ndarray
 ) -> np.ndarray:
     """Return the result with codes on an edge moved to the other side, where that is what gives `like`."""

@@ -11,7 +11,7 @@ import numpy as np
 from bitnet_engine.formats import Trits
 from bitnet_parity.diagnosis import operations as o
 from bitnet_parity.diagnosis.graph import weight_name
-from bitnet_parity.diagnosis.hypotheses import Alternative
+from bitnet_parity.diagnosis.hypotheses import Alternative, permuted
 from bitnet_parity.diagnosis.matrices import elsewhere, misread
 from bitnet_parity.diagnosis.replay import Case
 from bitnet_parity.diagnosis.rows import differing, explain_rows
@@ -36,6 +36,11 @@ def of_product(case: Case) -> Iterator[Alternative]:
     if not case.found.any():
         yield _with(case, "kernel-empty", "writes zeros whatever its input is", lambda inputs, _: 0 * case.expected)
         return
+    if case.features is not None and isinstance(matrix, Trits) and case.op.name in ("ffn_up", "ffn_down"):
+        order, by = case.features, case.reference.quantiser(matrix)
+        values = matrix.values[order] if case.op.name == "ffn_up" else matrix.values[:, order]
+        other = Trits(values, matrix.scale)
+        yield permuted(case, lambda inputs, like: o.multiply(inputs[0], other, by, like))
     yield from _scaled(case, matrix)
     if not isinstance(matrix, Trits):
         yield from _elsewhere(case)
@@ -71,6 +76,7 @@ def _multiplied(
     quantiser: str | None = None,
     rows: tuple[int, ...] = (),
     source: str | None = None,
+    order: np.ndarray | None = None,
     harmless: bool = False,
 ) -> Alternative:
     """Return the alternative of another matrix, or of another quantiser before it."""
@@ -82,6 +88,7 @@ def _multiplied(
         compute=lambda inputs, like: o.multiply(inputs[0], matrix, by, like),
         rows=rows,
         source=source,
+        order=order,
         harmless=harmless,
         remedy=remedy,
     )
@@ -89,9 +96,10 @@ def _multiplied(
 
 def _scaled(case: Case, matrix: o.Matrix) -> Iterator[Alternative]:
     """One gain on all results: solved, then named by what makes it of the scale."""
-    size = float(np.square(case.expected).sum())
-    gain = float((case.found * case.expected).sum() / size) if size else 1.0
-    if not np.isfinite(gain) or o.residual(case.found, gain * case.expected) > GAIN_SPREAD * abs(gain) or not gain:
+    found, expected = case.found[case.sure], case.expected[case.sure]
+    size = float(np.square(expected).sum())
+    gain = float((found * expected).sum() / size) if size else 1.0
+    if not np.isfinite(gain) or not gain or o.residual(found, gain * expected) > GAIN_SPREAD * abs(gain):
         return
     if isinstance(matrix, Trits) and matrix.scale.ndim == 0:
         cause = name_scale(case.reference.weights, weight_name(case.op, case.layer), matrix, gain * float(matrix.scale))
@@ -110,13 +118,15 @@ def _elsewhere(case: Case) -> Iterator[Alternative]:
 
 def _rows(case: Case, matrix: Trits) -> Iterator[Alternative]:
     """Some results are those of other rows, of none, or of rows of −1."""
-    bad = differing(case.found.T, case.expected.T, case.op.tolerance)
+    found, expected = case.found[case.sure].T, case.expected[case.sure].T
+    bad = differing(found, expected, case.op.tolerance)
     if not len(bad):
         return
     quantiser = case.reference.quantiser(matrix)
     like = Trits(np.full((1, matrix.values.shape[1]), -1, np.int8), matrix.scale)
-    minus_one = o.multiply(case.inputs[0], like, quantiser)[:, 0] if matrix.scale.ndim == 0 else case.expected[:, 0]
-    cause = explain_rows(case.found.T, case.expected.T, minus_one, case.op.tolerance, bad)
+    one = matrix.scale.ndim == 0
+    minus_one = o.multiply(case.inputs[0][case.sure], like, quantiser)[:, 0] if one else np.full(len(case.sure), np.inf)
+    cause = explain_rows(found, expected, minus_one, case.op.tolerance, bad)
     if cause is None:
         return
     values = matrix.values.copy()
@@ -125,7 +135,13 @@ def _rows(case: Case, matrix: Trits) -> Iterator[Alternative]:
     values[list(cause.rows)] = fill.get(cause.name, other)
     name = weight_name(case.op, case.layer)
     remedy = f"convert {name} again, in one thread; compare the file's sha256 with its publisher's"
-    yield _multiplied(case, cause.name, cause.says, Trits(values, matrix.scale), remedy, rows=cause.rows)
+    order = None
+    if cause.name == "rows-permuted":
+        order = np.arange(len(values))
+        order[list(cause.rows)] = cause.source
+    yield _multiplied(
+        case, cause.name, cause.says, Trits(values, matrix.scale), remedy, rows=cause.rows, order=order
+    )
 
 
 def _columns_and_weights(case: Case, matrix: Trits) -> Iterator[Alternative]:

@@ -86,10 +86,12 @@ class Case:
     found: np.ndarray
     """float64, of the shape of `expected`."""
     tokens: tuple[int, ...]
+    features: np.ndarray | None = None
+    """Order of the feed-forward's features, where ffn_gate of this layer has shown that it is another."""
     expected: np.ndarray = field(init=False)
 
     def __post_init__(self) -> None:
-        self.expected = self.reference.compute(self.op, self.layer, self.inputs, self.flat)
+        self.expected = self.reference.compute(self.op, self.layer, self.inputs)
         self.found = self.found.reshape(self.expected.shape)
 
     @property
@@ -99,8 +101,19 @@ class Case:
 
     @cached_property
     def residual(self) -> float:
-        """‖found − expected‖ / ‖expected‖."""
-        return o.residual(self.found, self.expected)
+        """‖found − expected‖ / ‖expected‖, with codes on an edge as the candidate must have taken them."""
+        plain = o.residual(self.found, self.expected)
+        if plain <= self.op.tolerance or self.op.kind != "product":
+            return plain
+        settled = self.reference.compute(self.op, self.layer, self.inputs, self.flat)
+        return min(plain, o.residual(self.found, settled))
+
+    @cached_property
+    def sure(self) -> np.ndarray:
+        """Tokens without a code on an edge, which say most about a product: all where too few have none."""
+        matrix = self.reference.matrix(self.op, self.layer)
+        sure = np.flatnonzero(~o.on_edges(self.inputs[0], self.reference.quantiser(matrix)))
+        return sure if len(sure) > 1 else np.arange(len(self.found))
 
     @property
     def differs(self) -> bool:

@@ -44,7 +44,7 @@ def name_scale(weights: CheckpointWeights, name: str, matrix: Trits, found: floa
     if abs(found - 1) <= EXACT:
         return ScaleCause("scale-lost", f"has a scale of 1 for {scale:.7g}: it was lost (bugs #5, #6)", again)
     if abs(ratio + 1) <= EXACT:
-        return ScaleCause("scale-negative", "has its scale with the wrong sign", again)
+        return ScaleCause("scale-negative", "has its scale, or every trit, with the wrong sign", again)
     if abs(found * scale - 1) <= 2 * HALF_ULP_BF16:
         remedy = f"multiply where the converter divides, or set linear_class in quantization_config; {again}"
         return ScaleCause(

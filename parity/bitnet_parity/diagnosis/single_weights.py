@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.optimize import nnls
 
 from bitnet_engine.formats import Trits
 from bitnet_parity.diagnosis import operations as o
@@ -68,9 +69,10 @@ def _listed(numbers: np.ndarray) -> str:
 def solved_weights(case: Case, matrix: Trits) -> Iterator[Solved]:
     """Yield the matrix whose few other weights explain each differing row, or one block with another scale."""
     rounded, steps = o.codes(case.inputs[0], case.reference.quantiser(matrix))
-    x, scale = rounded * steps, float(matrix.scale)
-    off = (case.found - case.expected).T / scale
-    bad = differing(case.found.T, case.expected.T, case.op.tolerance)
+    x, scale = (rounded * steps)[case.sure], float(matrix.scale)
+    found, expected = case.found[case.sure].T, case.expected[case.sure].T
+    off = (found - expected) / scale
+    bad = differing(found, expected, case.op.tolerance)
     if not 0 < len(bad) <= MOST_ROWS:
         return
     if len(bad) == 1 and (block := _block(x, off[bad[0]], matrix, int(bad[0]))) is not None:
@@ -78,7 +80,9 @@ def solved_weights(case: Case, matrix: Trits) -> Iterator[Solved]:
     values = matrix.values.astype(np.int8).copy()
     sizes = np.linalg.norm(x, axis=0)
     for row in bad:
-        if (change := _pursuit(x, sizes, off[row], case.op.tolerance)) is None:
+        change = _pursuit(x, sizes, off[row], case.op.tolerance)
+        change = _zeroed(x, off[row], matrix.values[row], case.op.tolerance) if change is None else change
+        if change is None:
             return
         values[row] += change
     if (named := name_weights(matrix.values, values)) is not None:
@@ -96,12 +100,25 @@ def _pursuit(x: np.ndarray, sizes: np.ndarray, target: np.ndarray, close: float)
         left = target - x[:, chosen] @ weights
         if np.linalg.norm(left) <= max(close, 1e-4) * np.linalg.norm(target):
             break
+    else:
+        return None
     whole = np.rint(weights)
     if np.abs(whole - weights).max() > 0.05 or np.abs(whole).max() > 3:
         return None
     change = np.zeros(x.shape[1], np.int8)
     change[chosen] = whole.astype(np.int8)
     return change
+
+
+def _zeroed(x: np.ndarray, target: np.ndarray, row: np.ndarray, close: float) -> np.ndarray | None:
+    """Return the change that sets some weights of a row to 0, or None: least squares in which none may grow."""
+    there = np.flatnonzero(row)
+    shares = nnls(-x[:, there] * row[there], target)[0]
+    change = np.zeros(len(row), np.int8)
+    lost = there[shares > 0.5]
+    change[lost] = -row[lost]
+    left = np.linalg.norm(target - x @ change)
+    return change if left <= max(close, 1e-4) * np.linalg.norm(target) else None
 
 
 def _block(x: np.ndarray, target: np.ndarray, matrix: Trits, row: int) -> Solved | None:
@@ -132,9 +149,9 @@ def solved_columns(case: Case, matrix: Trits) -> Iterator[Solved]:
     if matrix.values.shape[1] > MOST_COLUMNS:
         return
     rounded, steps = o.codes(case.inputs[0], case.reference.quantiser(matrix))
-    x, w = rounded * steps, matrix.values.astype(np.float64) * float(matrix.scale)
+    x, w = (rounded * steps)[case.sure], matrix.values.astype(np.float64) * float(matrix.scale)
     normal = (x.T @ x) * (w.T @ w)
-    right = ((x.T @ (case.expected - case.found)) * w.T).sum(1)
+    right = ((x.T @ (case.expected - case.found)[case.sure]) * w.T).sum(1)
     shares = np.linalg.lstsq(normal, right, rcond=1e-10)[0]
     cut = np.abs(shares - 1) < 0.1
     if not cut.any() or cut.all():

@@ -15,8 +15,11 @@ from bitnet_parity.diagnosis import operations as o
 from bitnet_parity.diagnosis.hypotheses import Alternative
 from bitnet_parity.diagnosis.replay import Case
 from bitnet_parity.diagnosis.rounding import NOTHING
+from bitnet_parity.diagnosis.tensor_causes import BLOCK_TYPES, within_steps
 
 SHIFTS = (-1, 1)
+SPREADS = 8.0
+"""Standard deviations that the rounding of a head may move a logit by: none of millions is farther."""
 
 
 def of_embedding(case: Case) -> Iterator[Alternative]:
@@ -48,13 +51,11 @@ def of_embedding(case: Case) -> Iterator[Alternative]:
             harmless=True,
             remedy=NOTHING,
         )
-    yield from _blocks(case, table)
+    yield from _blocks(case)
 
 
-def _blocks(case: Case, table: np.ndarray) -> Iterator[Alternative]:
-    """The embedding in a block type: what was found lies within that type's steps, and on its grid."""
-    from bitnet_parity.diagnosis.tensor_causes import BLOCK_TYPES, within_steps
-
+def _blocks(case: Case) -> Iterator[Alternative]:
+    """The embedding in a block type: what was found lies within that type's steps."""
     for kind in BLOCK_TYPES:
         if within_steps(case.expected, case.found, kind):
             yield Alternative(
@@ -70,6 +71,25 @@ def _blocks(case: Case, table: np.ndarray) -> Iterator[Alternative]:
 def _gain(case: Case) -> float:
     size = float(np.square(case.expected).sum())
     return float((case.found * case.expected).sum() / size) if size else 1.0
+
+
+def _steps_of_head(case: Case, table: np.ndarray) -> Iterator[Alternative]:
+    """The head in a block type: every logit lies within what the steps of its row's blocks add up to, at random."""
+    x = np.square(case.inputs[0])
+    for kind, (width, levels) in BLOCK_TYPES.items():
+        if table.shape[1] % width:
+            continue
+        steps = np.repeat(np.abs(table).reshape(len(table), -1, width).max(-1) / levels, width, axis=1)
+        spread = np.sqrt(x @ np.square(steps).T / 12)
+        if (np.abs(case.found - case.expected) <= SPREADS * spread).all():
+            yield Alternative(
+                name="head-rounded",
+                says=f"has the head within the steps of {kind}",
+                should="the reference has it whole",
+                compute=lambda _, __: case.found,
+                harmless=True,
+                remedy=NOTHING,
+            )
 
 
 def of_head(case: Case) -> Iterator[Alternative]:
@@ -97,3 +117,4 @@ def of_head(case: Case) -> Iterator[Alternative]:
     for kind in (QuantType.F16, QuantType.BF16):
         half = rounded(table.astype(np.float32), kind).astype(np.float64)
         yield other("head-rounded", f"has the head rounded to {kind}", half, NOTHING, harmless=True)
+    yield from _steps_of_head(case, table)
