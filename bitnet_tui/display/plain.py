@@ -265,7 +265,10 @@ class Narrator:
         elif kind == "text":
             self.close()
         elif kind == "tensor":
-            self._tensor(event)
+            self._count(f"{event['work']} {event['index']}/{event['count']} {safe(event['name'])}")
+        elif kind == "bench":
+            where = f"{event['engine']} {event['case']}, {event['index']}/{event['count']} samples"
+            self._count(f"{where} · {event['seconds_left']:.0f} s left")
 
     def close(self) -> None:
         """Clear the progress line."""
@@ -283,11 +286,11 @@ class Narrator:
             self._stream.write(text)
             self._stream.flush()
 
-    def _tensor(self, event: Event) -> None:
+    def _count(self, line: str) -> None:
         now = time.monotonic()
         if self._redraws and now - self._drawn >= REDRAW_SECONDS:
             self._drawn = now
-            self._say(f"{event['work']} {event['index']}/{event['count']} {safe(event['name'])}")
+            self._say(line)
 
     def _progress(self) -> None:
         now = time.monotonic()

@@ -19,7 +19,7 @@
 """
 
 from bitnet_engine.bench.cases import Settings
-from bitnet_engine.bench.regression import Comparison, compare, load_report
+from bitnet_engine.bench.regression import Comparison, compare, load_report, refuse_another
 from bitnet_engine.bench.report import SCHEMA, SCHEMA_VERSION, BenchReport
 from bitnet_engine.bench.running import Progress, Stage, bench_steps
 
@@ -34,4 +34,5 @@ __all__ = [
     "bench_steps",
     "compare",
     "load_report",
+    "refuse_another",
 ]

@@ -5,6 +5,7 @@
 Knows the words that `child` answers in, and starts no process.
 """
 
+import math
 import statistics
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -55,7 +56,7 @@ def assemble(runs: list[Run], *, path: str, sha256: str, command: str, settings:
     measures: list[Measure] = []
     turns: list[Versus] = []
     for run in runs:
-        maker = _Maker(run, _roof(run), usual, settings.allow_noise)
+        maker = _Maker(run, _roof(run, usual, allow_noise=settings.allow_noise), usual, settings.allow_noise)
         measures += [*maker.starts(), *(maker.measure(OURS, case, found) for case, found in run.samples.items())]
         turns += maker.turns()
     last = runs[-1]
@@ -69,7 +70,7 @@ def assemble(runs: list[Run], *, path: str, sha256: str, command: str, settings:
         breakdown=tuple(breakdowns(measures)),
         peer=None if last.peer is None else Peer(**last.peer),
         versus=tuple(turns),
-        noisy=tuple(f"{one.engine} {one.case}, {one.threads} threads" for one in (*measures, *sides) if one.noisy),
+        noisy=tuple(f"{one.case} of {one.engine} on {one.threads}" for one in (*measures, *sides) if one.noisy),
         stamp={**last.ready["stamp"], "model_sha256": sha256},
     )
 
@@ -83,19 +84,20 @@ def _usual_clock(runs: list[Run]) -> float | None:
     return statistics.median(known) if known else None
 
 
-def _roof(run: Run) -> Roof:
-    """Return the limits as this run measured them."""
-    speeds = {case: _speed(found, "bytes" if case.kind == "read" else "operations") for case, found in run.samples.items()}
-    peaks = {case.unit: speed for case, speed in speeds.items() if case.kind == "peak"}
+def _roof(run: Run, usual_mhz: float | None, *, allow_noise: bool) -> Roof:
+    """Return the limits as this run measured them; none from samples that do not count."""
+    bare = _Maker(run, Roof(None, None, "", 0.0, 0), usual_mhz, allow_noise)
+    limits = {
+        case: None if math.isnan(value := bare.measure(OURS, case, found).value) else 1e9 * value
+        for case, found in run.samples.items()
+        if case.kind in ("read", "peak")
+    }
     # The peak of the unit that the kernel uses; what another could do says nothing of how well it is used.
     unit = run.facts.kernel.removeprefix("native ")
-    unit = unit if unit in peaks else next(iter(peaks), "")
+    unit = unit if unit in run.facts.units else run.facts.units[0]
     file_seconds = statistics.median(start["file_seconds"] for start in run.starts)
-    return Roof(speeds.get(Case("read")), peaks.get(unit), unit, file_seconds, run.facts.file_bytes)
-
-
-def _speed(answers: Answers, what: str) -> float:
-    return answers[0][what] / statistics.median(answer["sample"]["seconds"] for answer in answers)
+    peak = limits.get(Case("peak", unit=unit))
+    return Roof(limits.get(Case("read")), peak, unit, file_seconds, run.facts.file_bytes)
 
 
 @dataclass(frozen=True)

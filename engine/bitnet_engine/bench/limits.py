@@ -37,10 +37,12 @@ class Roof:
             return "GOPS", lambda seconds: operations / seconds / 1e9, None
         seconds, what = self._least(bytes, operations)
         if tokens and case.kind != "ttft":
-            return _counted("tok/s", tokens, seconds, what)
+            return _counted("tok/s", float(tokens), seconds, what)
         if case.kind in ("body", "head"):
             by_products = what is not None and what.startswith("products")
-            return _counted("GOPS" if by_products else "GB/s", (operations if by_products else bytes) / 1e9, seconds, what)
+            return _counted(
+                "GOPS" if by_products else "GB/s", (operations if by_products else bytes) / 1e9, seconds, what
+            )
         return "ms", lambda taken: 1e3 * taken, None if what is None else Limit(what, 1e3 * seconds)
 
     def start(self, kind: str) -> tuple[Unit, Limit | None]:

@@ -3,8 +3,7 @@
     body(config, numerics, layers, inputs)        # every ternary matrix, nothing else
 
 A part is fed noise of the right shape and returns one number, so that its time is its own: results are neither read
-back nor handed to what follows. Sums of parts may so pass the time of the whole, whose parts keep each other's cache warm.
-Knows the model's operations, no clock.
+back nor handed to what follows. Knows the model's operations, no clock.
 """
 
 from functools import partial

@@ -29,6 +29,8 @@ _ROTATIONS = 100_000
 _DOT_SIZE = 1024
 _LEAST_BYTES = 1 << 27
 
+Job = Callable[[], object]
+
 
 @cache
 def _library() -> ctypes.CDLL | None:
@@ -68,13 +70,15 @@ def plain_reader(size: int, threads: int) -> Operation:
     buffer, team = _touched(part * threads), _Team(threads)
     parts = [buffer[i * part : (i + 1) * part] for i in range(threads)]
     if (library := _library()) is None:
-        jobs = [[partial(np.bitwise_xor.reduce, one.view(np.uint64)) for one in parts]]
-        return Operation(partial(team.run, jobs[0]), bytes=float(part * threads), keeps=buffer)
+        whole: list[Job] = [partial(np.bitwise_xor.reduce, one.view(np.uint64)) for one in parts]
+        return Operation(partial(team.run, whole), bytes=float(part * threads), keeps=buffer)
     # A small buffer is read again and again: waking the other threads takes longer than reading it once.
     passes = max(1, _LEAST_BYTES // (part * threads))
     starts = [one.ctypes.data for one in parts]
-    jobs = [[partial(library.bitnet_probe_read, at, part, ahead, passes) for at in starts] for ahead in _AHEADS]
-    fastest = min(jobs, key=lambda reads: min(_seconds(partial(team.run, reads)) for _ in range(3)))
+    ways: list[list[Job]] = [
+        [partial(library.bitnet_probe_read, at, part, ahead, passes) for at in starts] for ahead in _AHEADS
+    ]
+    fastest = min(ways, key=lambda reads: min(_seconds(partial(team.run, reads)) for _ in range(3)))
     return Operation(partial(team.run, fastest), bytes=float(part * threads * passes), keeps=buffer)
 
 
@@ -104,7 +108,7 @@ class _Team:
     def __init__(self, threads: int) -> None:
         self._pool = ThreadPoolExecutor(threads - 1) if threads > 1 else None
 
-    def run(self, jobs: list[Callable[[], object]]) -> None:
+    def run(self, jobs: list[Job]) -> None:
         """Run the jobs at once, the first of them here."""
         waiting = [self._pool.submit(job) for job in jobs[1:]] if self._pool else []
         jobs[0]()

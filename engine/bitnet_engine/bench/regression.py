@@ -2,9 +2,9 @@
 
     compare(load_report(Path("baseline.json")), report)      # two artifacts as JSON
 
-Each measure that a user would notice is a gate: the ratio of its speed now to its speed then, at least 1 − ALLOWED. FAIL
-only where the whole interval is under that, PASS where all of it is over, INCONCLUSIVE where it holds the limit: the
-noise of two runs is then larger than what is asked about. Knows no clock.
+Each measure that a user would notice is a gate: the ratio of its speed now to its speed then, at least 1 − ALLOWED.
+FAIL only where the whole interval is under that, PASS where all of it is over, INCONCLUSIVE where it holds the limit:
+the noise of two runs is then larger than what is asked about. Knows no clock.
 """
 
 from dataclasses import dataclass
@@ -71,13 +71,7 @@ def compare(baseline: dict[str, Any], now: dict[str, Any]) -> Comparison:
     Raises:
         SettingError: they are of different machines or models, or have no measure in common.
     """
-    for name in SAME:
-        then, found = baseline["stamp"].get(name), now["stamp"].get(name)
-        if then != found:
-            raise SettingError(
-                f"the baseline was measured under another stamp: {name} was {then!r} and is {found!r}. Measure a "
-                f"baseline here, with this model."
-            )
+    refuse_another(baseline, {name: now["stamp"].get(name) for name in SAME})
     old = {_key(measure): measure for measure in baseline["measures"] if _gated(measure)}
     pairs = [(old[_key(measure)], measure) for measure in now["measures"] if _gated(measure) and _key(measure) in old]
     if not pairs:
@@ -86,6 +80,17 @@ def compare(baseline: dict[str, Any], now: dict[str, Any]) -> Comparison:
     statuses = {gate.status for gate in gates}
     order: tuple[Verdict, ...] = ("FAIL", "INCONCLUSIVE", "PASS")
     return Comparison(next(verdict for verdict in order if verdict in statuses), gates)
+
+
+def refuse_another(baseline: dict[str, Any], stamp: dict[str, Any]) -> None:
+    """Refuse a baseline whose stamp differs in a field of `stamp`. Raises SettingError."""
+    for name, found in stamp.items():
+        then = baseline["stamp"].get(name)
+        if then != found:
+            raise SettingError(
+                f"the baseline was measured under another stamp: {name} was {then!r} and is {found!r}. Measure a "
+                f"baseline here, with this model."
+            )
 
 
 def _gated(measure: dict[str, Any]) -> bool:

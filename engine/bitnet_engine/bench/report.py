@@ -14,8 +14,8 @@ from typing import Any, Literal
 
 from bitnet_engine.bench.cases import Case, Kind, Settings
 from bitnet_engine.bench.machine import Conditions
-from bitnet_engine.bench.subject import Facts
 from bitnet_engine.bench.statistics import NOTHING, median_of, paired_ratio
+from bitnet_engine.bench.subject import Facts
 
 SCHEMA = "bitnet-tui/bench"
 SCHEMA_VERSION = 1
@@ -157,7 +157,9 @@ def measure(
     if limit is not None and found.value > 0:
         share = found.value / limit.value if better == "higher" else limit.value / found.value
     ordered = sorted(each)
-    spread = (_milliquantile(ordered, 0.5), _milliquantile(ordered, 0.9), _milliquantile(ordered, 0.99)) if each else None
+    spread = (
+        (_milliquantile(ordered, 0.5), _milliquantile(ordered, 0.9), _milliquantile(ordered, 0.99)) if each else None
+    )
     where = {"case": case.key, "kind": case.kind, "rows": case.rows, "position": case.position, "batch": case.batch}
     return Measure(
         engine=engine,
@@ -202,11 +204,12 @@ def breakdowns(measures: list[Measure]) -> list[Breakdown]:
     found = []
     for total in measures:
         if total.kind == "decode" and total.batch == 1:
-            keys = ("body[1]", f"attention@{total.position}", "head", "norms")
             near = {part.case: part for part in measures if part.threads == total.threads}
+            keys = ("body[1]", f"attention@{total.position}", "head", "norms")
             if all(key in near for key in keys):
-                whole, *shares = (_milliseconds(near[key]) for key in (total.case, *keys))
-                found.append(Breakdown(total.threads, total.position, whole, *shares, whole - sum(shares)))
+                whole, *parts = (_milliseconds(near[key]) for key in (total.case, *keys))
+                named = dict(zip(("body_ms", "attention_ms", "head_ms", "norms_ms"), parts, strict=True))
+                found.append(Breakdown(total.threads, total.position, whole, **named, rest_ms=whole - math.fsum(parts)))
     return found
 
 

@@ -9,9 +9,10 @@ This process only waits meanwhile. Imports no jax; `child` does the work.
 
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import Any, Literal
 
 from bitnet_engine.bench.assembling import Run, assemble
@@ -19,7 +20,7 @@ from bitnet_engine.bench.cases import Case, Settings
 from bitnet_engine.bench.process import Measurer
 from bitnet_engine.bench.report import OURS, BenchReport
 from bitnet_engine.errors import SettingError
-from bitnet_engine.formats import open_checkpoint
+from bitnet_engine.formats import I2SLayout, open_checkpoint
 
 LLAMA = "llama.cpp"
 
@@ -53,9 +54,10 @@ def bench_steps(
     command: str,
     peers: bool = False,
     numerics: str = "exact-int8",
-    reading: Mapping[str, str | None] | None = None,
+    i2s_layout: I2SLayout | None = None,
+    kernel_config: Path | None = None,
 ) -> Iterator[Stage | Progress | BenchReport]:
-    """Measure the model at `path`; `reading` is what its file does not state, as `load` takes it.
+    """Measure the model at `path`; the last two are those of `load`.
 
     Raises:
         SettingError: more threads than this process may use.
@@ -67,8 +69,8 @@ def bench_steps(
     with open_checkpoint(path) as checkpoint:
         sha256 = checkpoint.sha256()
     yield Stage("hash the model", "done", time.monotonic() - begun)
-    how = {"i2s_layout": None, "kernel_config": None, **(reading or {})}
-    bench = _Bench(settings, {"path": path, "numerics": numerics, "reading": how}, peers)
+    reading = {"i2s_layout": i2s_layout, "kernel_config": None if kernel_config is None else str(kernel_config)}
+    bench = _Bench(settings, {"path": path, "numerics": numerics, "reading": reading}, peers)
     yield from bench.steps()
     yield assemble(bench.runs, path=path, sha256=sha256, command=command, settings=settings)
 
