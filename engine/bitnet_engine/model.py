@@ -11,6 +11,7 @@ All three are one function, `forward`: scoring is a prefill whose every row is k
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -112,6 +113,10 @@ class Model:
         """Return the same model shared by the devices of `mesh` (`sharding.mesh_of`). Its logits are the same bits."""
         split = Split.over(mesh, self.config)
         return replace(self, weights=split.place(self.weights), split=split)
+
+    def on(self, device: Any) -> "Model":
+        """Return the same model on one of `jax.devices()`, to run there beside others."""
+        return replace(self, weights=jax.device_put(self.weights, device))
 
     def logits(self, tokens: Sequence[int]) -> Float[np.ndarray, "seq vocab"]:
         """Return the next-token logits after every prefix of `tokens`, float32.

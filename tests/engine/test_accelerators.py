@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 
 from bitnet_engine import kernels, pallas_kernels
 from bitnet_engine.kernels import Backend
-from bitnet_engine.model import Model
 from bitnet_engine.packing import PackedTernary, bitlinear, ternary_matmul
 
 XLA, PALLAS = Backend("xla", why="a test"), Backend("pallas", why="a test")
