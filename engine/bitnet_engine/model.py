@@ -23,11 +23,11 @@ from jaxtyping import Array, Float, Int
 from bitnet_engine.config import Config
 from bitnet_engine.errors import BitnetError
 from bitnet_engine.layers import Keep, activate, as_is, attention, rms_norm, rope, rope_tables
-from bitnet_engine.linears import linear, to_bfloat16
+from bitnet_engine.linears import linear, table_product, to_bfloat16
 from bitnet_engine.naming import PROJECTIONS
 from bitnet_engine.numerics import Numerics
 from bitnet_engine.packing import Linear, PackedTernary, one_of
-from bitnet_engine.sharding import ONE_DEVICE, TABLE_STEP, WHOLE, Split
+from bitnet_engine.sharding import ONE_DEVICE, WHOLE, Split
 from bitnet_engine.tokenizer import Tokenizer
 
 SMALLEST_BUCKET = 32
@@ -76,7 +76,10 @@ def _at(layer: Int[Array, ""], stacked: PackedTernary | Array) -> PackedTernary 
 
 
 class Weights(eqx.Module):
-    """Everything a forward pass reads. `output` is None where the head is tied to the embedding."""
+    """Everything a forward pass reads. `output` is None where the head is tied to the embedding.
+
+    Both tables are in the type of their file where that has 16 bits; a row is widened where it is read.
+    """
 
     token_embd: Float[Array, "vocab embed"]
     layers: Layers
@@ -283,12 +286,10 @@ def _feed_forward(graph: Graph, layer: Layers, hidden: Float[Array, "seq embed"]
 
 def head(graph: Graph, weights: Weights, hidden: Float[Array, "seq embed"]) -> Float[Array, "seq vocab"]:
     """Return the logits of final hidden states."""
-    # Neither side is quantised in the head. HIGHEST keeps GPUs and TPUs from rounding the operands.
+    # Neither side is quantised in the head.
     table = weights.token_embd if weights.output is None else weights.output
     x = graph.norm("result_norm", hidden, weights.output_norm)
-    # Whole steps of rows: XLA's order of sums depends on the rest, which is another where devices share the table.
-    table = jnp.pad(table, ((0, -table.shape[0] % TABLE_STEP), (0, 0)))
-    logits = graph.keep(jnp.matmul(x, table.T, precision=jax.lax.Precision.HIGHEST))
+    logits = graph.keep(table_product(x, table))
     return graph.tap("result_output", graph.split.whole(logits, graph.config.vocab))
 
 

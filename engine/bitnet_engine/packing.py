@@ -17,7 +17,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Shaped, UInt8
 
-from bitnet_engine import kernels
+from bitnet_engine import buffers, kernels
+from bitnet_engine.formats import StoredTrits
 
 FIELDS = 4
 ACTIVATION_LEVELS = 127.0
@@ -39,9 +40,9 @@ class PackedTernary(eqx.Module):
     @classmethod
     def from_trits(cls, trits: np.ndarray, scale: float) -> "PackedTernary":
         """Pack int8 trits [out, in] with their multiply scale, for what multiplies in this process."""
-        if kernels.backend().name == "native":
-            return cls(jnp.asarray(kernels.pack(trits)), jnp.float32(scale), trits.shape[1], trits.shape[0])
-        return cls(jnp.asarray(pack(trits)), jnp.float32(scale), trits.shape[1])
+        stack = TernaryStack(1, trits.shape)
+        stack.put(0, trits, scale)
+        return jax.tree.map(lambda leaf: leaf[0], stack.finish())
 
     def to_trits(self) -> np.ndarray:
         """Return the int8 trits [*layer, out, in]."""
@@ -58,6 +59,45 @@ class PackedTernary(eqx.Module):
     def cut(self) -> "PackedTernary":
         """Return the same matrices, of which `codes` hold some whole tiles or rows only."""
         return self if self.tiled is None else replace(self, tiled=self.codes.shape[-2] * kernels.BLOCK_ROWS)
+
+
+class TernaryStack:
+    """The ternary matrices of all layers while they are read: each is packed where it stays, so that none is copied.
+
+    stack = TernaryStack(30, (2560, 2560))
+    stack.put(layer, trits, scale)              # of each layer, in any order, from any thread
+    weights = stack.finish()                    # a PackedTernary [layer, …]; the stack is not touched again
+    """
+
+    def __init__(self, layers: int, shape: tuple[int, ...]) -> None:
+        self._shape = shape[0], shape[1]
+        self.tiled = kernels.backend().name == "native"
+        """Whether it takes what a file holds as it is; slabs take trits only."""
+        each = kernels.tiles_shape(*self._shape) if self.tiled else (shape[0], -(-shape[1] // FIELDS))
+        self._codes = buffers.empty((layers, *each), np.dtype(np.uint8))
+        self._scales = np.zeros(layers, np.float32)
+
+    def put(self, layer: int, trits: np.ndarray, scale: float) -> None:
+        """Pack int8 trits [out, in] as the matrix of `layer`."""
+        self._scales[layer] = scale
+        if self.tiled:
+            kernels.pack("trits", np.ascontiguousarray(trits, np.int8), self._shape, self._codes[layer])
+        else:
+            self._codes[layer] = pack(trits)
+
+    def put_stored(self, layer: int, stored: StoredTrits, order: np.ndarray | None) -> bool:
+        """Pack what a file holds as the matrix of `layer`, its row `order[n]` as row n; for tiles only.
+
+        Returns False, with nothing packed that means anything, where a code is no trit's.
+        """
+        self._scales[layer] = stored.scale
+        data = np.frombuffer(stored.data, np.uint8)
+        return kernels.pack(stored.packing, data, self._shape, self._codes[layer], order)
+
+    def finish(self) -> PackedTernary:
+        """Return the stack, over the memory that was filled."""
+        tiled = self._shape[0] if self.tiled else None
+        return PackedTernary(buffers.hand_over(self._codes), jnp.asarray(self._scales), self._shape[1], tiled)
 
 
 class BlockTernary(eqx.Module):

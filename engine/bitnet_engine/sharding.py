@@ -21,7 +21,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
-from jaxtyping import Array, Int, Shaped
+from jaxtyping import Array, Float, Int, Shaped
 
 from bitnet_engine import kernels
 from bitnet_engine.config import Config
@@ -131,15 +131,16 @@ class Split:
         """Return the results of all heads."""
         return self.whole(mixed, mixed.shape[1] * self.devices) if self.by_heads else mixed
 
-    def rows(self, table: Shaped[Array, "rows embed"], ids: Int[Array, " seq"]) -> Shaped[Array, "seq embed"]:
-        """Return rows of a table of which this device has a part."""
+    def rows(self, table: Float[Array, "rows embed"], ids: Int[Array, " seq"]) -> Float[Array, "seq embed"]:
+        """Return rows of a table of which this device has a part, float32."""
         if self.mesh is None:
-            return table[ids]
+            return table[ids].astype(jnp.float32)
         owner, place = jnp.divmod(ids, table.shape[0])
         mine = (owner == jax.lax.axis_index(AXIS))[:, None]
         # Sums of bits, all zero but one: a float sum would turn -0.0 into 0.0.
         bits = jax.lax.bitcast_convert_type(table[place], _unsigned(table.dtype))
-        return jax.lax.bitcast_convert_type(jax.lax.psum(jnp.where(mine, bits, 0), AXIS), table.dtype)
+        found = jax.lax.bitcast_convert_type(jax.lax.psum(jnp.where(mine, bits, 0), AXIS), table.dtype)
+        return found.astype(jnp.float32)
 
     def _put(self, array: Array, spec: PartitionSpec) -> Array:
         assert self.mesh is not None
