@@ -34,7 +34,7 @@ from jaxtyping import Array, Float, Int
 from bitnet_engine.config import Config
 from bitnet_engine.errors import BitnetError
 from bitnet_engine.layers import rope_tables
-from bitnet_engine.model import Carry, Graph, KVCache, Model, Tap, Weights, block, head
+from bitnet_engine.model import Carry, Graph, KVCache, Model, Tap, Weights, block, embedded, head
 from bitnet_engine.numerics import Numerics
 
 
@@ -62,7 +62,7 @@ def capture(model: Model, tokens: Sequence[int]) -> Iterator[Captured]:
     config, numerics, weights = model.config, model.numerics, model.weights
     padded = model._padded(tokens, config.max_positions)
     cache = KVCache.empty(config, padded.shape[0])
-    carry: Carry = (weights.token_embd[padded], cache.k, cache.v)
+    carry: Carry = (embedded(weights, padded, model.split), cache.k, cache.v)
     count = len(tokens)
     yield Captured(None, {"inp_embd": np.asarray(carry[0][:count])})
     for index in range(config.layers):
