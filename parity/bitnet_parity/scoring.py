@@ -22,6 +22,9 @@ from bitnet_parity.metrics import WindowMetrics, measure
 from bitnet_parity.rows import TokenRow, TopId
 from bitnet_parity.sources import LogitSource, TokenizerSource
 
+_PIECES = 1 << 14
+"""Texts of ids kept: those of a whole vocabulary would be tens of megabytes."""
+
 _NUMBERS = tuple(
     field.name for field in fields(WindowMetrics) if field.name not in ("same_top", "top_reference", "top_candidate")
 )
@@ -81,7 +84,7 @@ class Scorer:
         self._journal = journal
         self._reference, self._candidate, self._tokenizer = reference, candidate, tokenizer
         self._context, self._top_k, self._belief = context, top_k, belief
-        self._piece = functools.cache(tokenizer.piece)
+        self._piece = functools.lru_cache(_PIECES)(tokenizer.piece)
         self._scored = 0
 
     def windows(self, document: EncodedDocument) -> Iterator[ScoredWindow]:
