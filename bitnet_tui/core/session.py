@@ -45,6 +45,7 @@ __all__ = [
     "side_path",
     "stamp",
     "tell_ci",
+    "tensor_values",
     "tokenize",
     "write_atomic",
 ]
@@ -69,6 +70,14 @@ def inspect(
         with engine.open_checkpoint(path, **how) as checkpoint:
             summary["findings"] += [asdict(finding) for finding in engine.scan_findings(checkpoint)]
     return {**summary, "scanned": scan, "stamp": engine.stamp()}
+
+
+def tensor_values(path: str, name: str, rows: int, columns: int, **how_read: Any) -> list[list[float | None]]:
+    """Return the first rows and columns of a tensor, `how_read` as `inspect` takes it. Raises BitnetError."""
+    import bitnet_engine as engine
+
+    with engine.open_checkpoint(path, **reading(how_read)) as checkpoint:
+        return engine.tensor_values(checkpoint, name, rows, columns)
 
 
 def tokenize(path: str, text: str, *, bos: bool) -> dict[str, Any]:
