@@ -188,6 +188,8 @@ def run(request: Request) -> Iterator[Event]:
     | kind | fields (None where optional) |
     |---|---|
     | all | i2s_layout="auto", kernel_config=None; parity and diff also candidate_i2s_layout, candidate_kernel_config |
+    | eval, generate, parity, record | mesh=1; all but generate data_parallel=1; all but record processes=None or |
+    | | {coordinator, processes, process} |
     | eval, generate, parity, record, verify | numerics=NUMERICS[0]; parity also candidate_numerics=numerics |
     | parity | reference, candidate, corpus=None, profile, context=None, max_tokens=None, export=None, resume=False, |
     | | exact=False, seed=0, floor_documents=None |
@@ -201,5 +203,9 @@ def run(request: Request) -> Iterator[Event]:
     | diff | reference, candidate |
     | convert | path, target, type, allow_lossy, force=False, scale=None, max_shard_size=None, byte_order=None |
     """
+    if request.get("processes"):
+        from bitnet_tui.core.placing import join  # before jax starts, which the first event's stamp may be asked about
+
+        join(request)
     module, function = KINDS[request["kind"]].split(".")
     yield from getattr(import_module(f"bitnet_tui.core.{module}"), function)(request)
