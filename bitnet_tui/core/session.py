@@ -45,6 +45,7 @@ __all__ = [
     "atomic_file",
     "environment",
     "export_report",
+    "finding_markdown",
     "inspect",
     "judge",
     "locked_folder",
@@ -150,6 +151,13 @@ def export_report(report: dict[str, Any], path: Path) -> None:
     export(report, path)
 
 
+def finding_markdown(finding: dict[str, Any]) -> bytes:
+    """Return a diagnosis' JSON as a page."""
+    from bitnet_parity.diagnosis.markdown import markdown
+
+    return markdown(finding).encode()
+
+
 def tell_ci(report: dict[str, Any], junit_file: Path | None) -> list[str]:
     """Write a parity report's gates as JUnit XML, tell GitHub Actions where it runs us, return what to print there.
 
@@ -168,8 +176,9 @@ def run(request: Request) -> Iterator[Event]:
 
     | kind | fields (None where optional) |
     |---|---|
-    | all | i2s_layout="auto", kernel_config=None; parity and diff also candidate_i2s_layout, candidate_kernel_config |
-    | eval, generate, parity, record, verify | numerics=NUMERICS[0]; parity also candidate_numerics=numerics |
+    | all | i2s_layout="auto", kernel_config=None; parity, diff, diagnose also candidate_i2s_layout, candidate_… |
+    | eval, generate, parity, record, verify, | numerics=NUMERICS[0]; parity also candidate_numerics=numerics |
+    | diagnose, capture | |
     | parity | reference, candidate, corpus=None, profile, context=None, max_tokens=None, export=None, resume=False, |
     | | exact=False, seed=0, floor_documents=None |
     | record | path, folder, corpus=None, context=None, max_tokens=None |
@@ -177,6 +186,9 @@ def run(request: Request) -> Iterator[Event]:
     | verify | path, runs, tokens |
     | eval | path, corpus=None, context=None, max_tokens=None |
     | generate | path, prompt, max_new, temperature, top_k, top_p, seed |
+    | diagnose | reference, candidate, text=None, tokens, export=None |
+    | capture | path, folder, text=None, tokens |
+    | demo | fault, seed, path=None, text=None, tokens |
     | stats, scan | path |
     | diff | reference, candidate |
     | convert | path, target, type, allow_lossy, force=False, scale=None, max_shard_size=None, byte_order=None |
@@ -190,6 +202,7 @@ def run(request: Request) -> Iterator[Event]:
         "diff": _diff,
         "convert": _convert,
         **dict.fromkeys(("record", "replay", "verify"), _proof),
+        **dict.fromkeys(("diagnose", "capture", "demo"), _explanation),
     }
     yield from kinds[request["kind"]](request)
 
@@ -391,6 +404,20 @@ def _proof(request: Request) -> Iterator[Event]:
     record = partial(proofs.record, _corpus_path(request), reading)
     kinds = {"record": record, "replay": proofs.replay, "verify": partial(proofs.verify, reading)}
     yield from kinds[request["kind"]]({**request, "numerics": _numerics(request)}, start["id"])
+
+
+def _explanation(request: Request) -> Iterator[Event]:
+    from bitnet_tui.core import diagnosing
+
+    yield (start := _start(request))
+    own = {f"candidate_{name}": value for name, value in _reading(request, "candidate_").items()}
+    asked = {**request, "numerics": _numerics(request)}
+    if request["kind"] == "demo":
+        yield from diagnosing.demo(asked, start["id"])
+    elif request["kind"] == "capture":
+        yield from diagnosing.capture(asked, _reading(request), start["id"])
+    else:
+        yield from diagnosing.diagnose(asked, _reading(request) | own, start["id"])
 
 
 def _open(request: Request) -> "Checkpoint":
