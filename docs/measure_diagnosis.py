@@ -1,18 +1,18 @@
-"""The diagnosis against the fault library: every fault, seed, graph family and form, scored; docs/measurements/diagnosis.json.
+"""The diagnosis against the fault library: every fault, seed, graph family and form, scored.
 
     PYTHONPATH=. python docs/measure_diagnosis.py                       # all of it: many minutes
     PYTHONPATH=. python docs/measure_diagnosis.py --only scale-inverse --seeds 1
 
 A fault goes into a file (SafeTensors and GGUF, each against the sound packed folder) and, where an engine can have it,
-into the numpy model, whose results are diagnosed as another engine's. Scored from outside: the diagnosis knows nothing of
-the library, and this table alone says which of its names mean which fault.
+into the numpy model, whose results are diagnosed as another engine's. Scored from outside: the diagnosis knows nothing
+of the library, and this table alone says which of its names mean which fault.
 """
 
 import argparse
 import json
+import sys
 import tempfile
 import time
-import traceback
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,7 +20,6 @@ from typing import Any
 
 import numpy as np
 
-from bitnet_engine.capturing import Captured
 from bitnet_engine.errors import SettingError
 from bitnet_engine.files import write_atomic
 from bitnet_engine.formats import QuantType
@@ -28,9 +27,8 @@ from bitnet_engine.loading import load
 from bitnet_parity import faults
 from bitnet_parity.diagnosis.causes import Cause, Finding
 from bitnet_parity.diagnosis.diagnose import diagnose
-from bitnet_parity.faults.fault import STORAGES, Fault
+from bitnet_parity.faults.fault import Fault
 from tests.engine import families
-from tests.parity.diagnosis.tracing import Traced
 
 ROOT = Path(__file__).parents[1]
 TARGET = ROOT / "docs" / "measurements" / "diagnosis.json"
@@ -44,6 +42,7 @@ NAMES: dict[str, tuple[str, ...]] = {
     "scale-double-absmean": ("scale-absmean-twice",),
     "signs-flipped": ("signs-flipped", "scale-negative"),
     "head-ternary": ("head-ternary", "ternary-head"),
+    "activation-relu": ("activation-relu", "activation-other"),
     "scale-max": ("scale-of-largest",),
     "head-scale": ("head-scaled",),
     "trits-dropped": ("weights-zeroed",),
@@ -143,7 +142,7 @@ def _row(
         if "numpy" not in fault.targets:
             return
         broken, truth = faults.inject_numpy(model, fault.name, seed)
-        finding = diagnose(reference=sound, candidate=Traced(broken, tuple(ids), fault.name))
+        finding = diagnose(reference=sound, candidate=faults.Traced(broken, tuple(ids), fault.name))
     else:
         kinds = SAFETENSORS if form == "SafeTensors" else GGUF
         allowed = [kind for kind in kinds if kind in fault.storages]
@@ -178,7 +177,9 @@ def _scored(
     located |= any(one.operation == truth.operation and truth.layer in (None, one.layer) for one in finding.unexplained)
     if fault.harmless:
         named, located = named or finding.verdict in ("SAME",), True
-    wrongly = tuple(sorted({c.name for c in harmful if c.name not in right and (c.name not in AFTERMATH or fault.harmless)}))
+    wrongly = tuple(
+        sorted({c.name for c in harmful if c.name not in right and (c.name not in AFTERMATH or fault.harmless)})
+    )
     return Row(
         fault.name,
         seed,
@@ -219,6 +220,11 @@ def summary(found: list[Row]) -> dict[str, Any]:
     }
 
 
+def _say(*words: object) -> None:
+    sys.stdout.write(" ".join(map(str, words)) + "\n")
+    sys.stdout.flush()
+
+
 def main() -> None:
     """Measure, print what is not as it should be, and write the artifact where everything was measured."""
     parser = argparse.ArgumentParser()
@@ -233,11 +239,13 @@ def main() -> None:
         found.append(row)
         bad = row.verdict not in ("SAME", "HARMLESS") if row.harmless else not (row.located and row.named)
         if bad or row.wrongly or given.only:
-            print(row.fault, row.seed, row.family, row.form, row.verdict, row.located, row.named, row.wrongly, row.seconds)
-            print("    truth:", row.truth)
+            _say(
+                row.fault, row.seed, row.family, row.form, row.verdict, row.located, row.named, row.wrongly, row.seconds
+            )
+            _say("    truth:", row.truth)
             for cause in row.causes[:6]:
-                print("    found:", cause[:200])
-    print(json.dumps(summary(found)))
+                _say("    found:", cause[:200])
+    _say(json.dumps(summary(found)))
     if given.write:
         table = {"summary": summary(found), "rows": [asdict(row) for row in found]}
         write_atomic(given.write, json.dumps(table, indent=1).encode() + b"\n")

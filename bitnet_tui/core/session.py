@@ -178,6 +178,9 @@ KINDS = {
     "replay": "proofs.replay",
     "verify": "proofs.verify",
     "bench": "benching.bench",
+    "diagnose": "diagnosing.diagnose",
+    "capture": "diagnosing.capture",
+    "demo": "diagnosing.demo",
 }
 """Where the function of each kind of request is, in this package."""
 
@@ -187,10 +190,11 @@ def run(request: Request) -> Iterator[Event]:
 
     | kind | fields (None where optional) |
     |---|---|
-    | all | i2s_layout="auto", kernel_config=None; parity and diff also candidate_i2s_layout, candidate_kernel_config |
+    | all | i2s_layout="auto", kernel_config=None; parity, diff, diagnose also candidate_i2s_layout, candidate_… |
     | eval, generate, parity, record | mesh=1; all but generate data_parallel=1; all but record processes=None or |
     | | {coordinator, processes, process} |
-    | eval, generate, parity, record, verify | numerics=NUMERICS[0]; parity also candidate_numerics=numerics |
+    | eval, generate, parity, record, verify, | numerics=NUMERICS[0]; parity also candidate_numerics=numerics |
+    | diagnose, capture | |
     | parity | reference, candidate, corpus=None, profile, context=None, max_tokens=None, export=None, resume=False, |
     | | exact=False, seed=0, floor_documents=None |
     | record | path, folder, corpus=None, context=None, max_tokens=None |
@@ -199,6 +203,9 @@ def run(request: Request) -> Iterator[Event]:
     | eval | path, corpus=None, context=None, max_tokens=None |
     | generate | path, prompt, max_new, temperature, top_k, top_p, seed |
     | bench | path, iterations, warmup, threads (empty: all), quick, peers, allow_noise, baseline, command, numerics |
+    | diagnose | reference, candidate, text=None, tokens, export=None |
+    | capture | path, folder, text=None, tokens |
+    | demo | fault, seed, path=None, text=None, tokens |
     | stats, scan | path |
     | diff | reference, candidate |
     | convert | path, target, type, allow_lossy, force=False, scale=None, max_shard_size=None, byte_order=None |

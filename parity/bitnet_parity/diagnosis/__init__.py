@@ -3,8 +3,8 @@
     finding = diagnose(reference="packed", candidate="broken.gguf")
     finding.causes[0].sentence()        # layer 0, ffn activation: candidate computes silu(gate)·up; config says relu2
 
-Nothing is named that is not proved: a cause makes exactly the candidate of the reference, and all of them together bring
-the logits back to the reference's own noise. docs/diagnose.md tells how. Written apart from `faults`, which it is
+Nothing is named that is not proved: a cause makes exactly the candidate of the reference, and all of them together
+bring the logits back to the reference's own noise. docs/diagnose.md tells how. Written apart from `faults`, which it is
 tested with, and imports nothing of it.
 
     diagnose.py     from two models to a finding   graph.py        operations, tolerances

@@ -1,4 +1,4 @@
-"""The model that the proved causes make of the reference, run from the ids: if it is the candidate, they are all there is.
+"""The model that the proved causes make of the reference: where it is the candidate, they are all there is.
 
     account = Account(reference, tokens)
     for case in cases(...): account.step(case.op, case.layer, compute_or_None)

@@ -171,15 +171,20 @@ def _plain(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
+ROUNDING = ("bfloat16", "float16", "activations-q8k")
+"""Causes that an engine has in every operation alike."""
+
+
 def merged(causes: list[Cause]) -> tuple[Cause, ...]:
     """Return the causes with equal ones of several layers as one: a converter's bug is one bug."""
     kept: dict[tuple[str, str, str], Cause] = {}
     for cause in causes:
-        key = (cause.name, cause.operation, cause.should if cause.layer is None else "")
+        operation = "" if cause.name in ROUNDING else cause.operation
+        key = (cause.name, operation, cause.should if cause.layer is None else "")
         if (first := kept.get(key)) is None:
             kept[key] = replace(cause, layers=() if cause.layer is None else (cause.layer,))
             continue
-        layers = first.layers if cause.layer is None else (*first.layers, cause.layer)
+        layers = first.layers if cause.layer in (None, *first.layers) else (*first.layers, cause.layer)
         tensors = tuple(dict.fromkeys((*first.tensors, *cause.tensors)))
         kept[key] = replace(first, layers=layers, tensors=tensors)
     return tuple(kept.values())

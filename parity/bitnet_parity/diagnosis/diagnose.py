@@ -8,23 +8,25 @@ comparing what is stored and from alternatives tried on captured inputs; each is
 together by the logits coming back (docs/diagnose.md). One layer's results are in memory at a time.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from bitnet_engine.capturing import Captured, capture
-from bitnet_engine.errors import BitnetError, FormatError, SettingError, UnsupportedError
+from bitnet_engine.config import states_activation_quant
+from bitnet_engine.errors import FormatError, SettingError, UnsupportedError
 from bitnet_engine.formats import Checkpoint, open_checkpoint
 from bitnet_engine.loading import load_checkpoint
 from bitnet_engine.model import Model
+from bitnet_engine.naming import PROJECTIONS
 from bitnet_engine.numerics import Numerics
 from bitnet_engine.pairs import open_pair
-from bitnet_engine.tokenizer import load_tokenizer
 from bitnet_parity.diagnosis.account import Account
+from bitnet_parity.diagnosis.captures import Capture, is_capture, write_reproduction
 from bitnet_parity.diagnosis.causes import Cause, Finding, OpResult, Proof, Unexplained, merged
 from bitnet_parity.diagnosis.combining import combined
 from bitnet_parity.diagnosis.describing import describe
@@ -49,7 +51,7 @@ TEXT = (
 """What is run where no text is given: words, digits, punctuation."""
 TOKENS = 32
 FLOOR_FACTOR = 4.0
-"""An account in float64 differs from a float32 engine as the floor's noises differ from each other, and by chance more."""
+"""An account in float64 differs from a float32 engine as noises differ from each other, and by chance more."""
 
 Progress = tuple[str, str, int, int]
 """Work, what of, its number from 1, how many there are."""
@@ -83,7 +85,7 @@ def diagnose(
     progress: Callable[[Progress], object] | None = None,
     reproduction: Path | None = None,
 ) -> Finding:
-    """Return why the candidate is not the reference.
+    """Return why the candidate, a checkpoint or a capture, is not the reference; a folder may be either.
 
     `tokens` are run as they are; else the first 32 ids of `text`, or of a text of our own. `reproduction` is a folder
     for the inputs and both results of the first operation that nothing explains.
@@ -91,26 +93,43 @@ def diagnose(
     Raises:
         BitnetError: the reference cannot be read or run, or an id is outside its vocabulary.
     """
-    with ExitStack() as stack:
-        steps: Iterator[Progress | Finding]
-        if isinstance(candidate, str | Path):
-            try:
-                pair = stack.enter_context(open_pair(reference, candidate))
-            except (FormatError, UnsupportedError) as error:
-                with open_checkpoint(reference) as _:
-                    return _refused(str(reference), str(candidate), [refused(error)])
-            steps = diagnose_steps(
-                *pair, tokens=tokens, text=text, numerics=candidate_numerics, reproduction=reproduction
-            )
-        else:
-            checkpoint = stack.enter_context(open_checkpoint(reference))
-            steps = diagnose_capture_steps(checkpoint, candidate, reproduction=reproduction)
-        for step in steps:
-            if isinstance(step, Finding):
-                return step
-            if progress is not None:
-                progress(step)
+    steps = open_steps(
+        reference, candidate, tokens=tokens, text=text, numerics=candidate_numerics, reproduction=reproduction
+    )
+    for step in steps:
+        if isinstance(step, Finding):
+            return step
+        if progress is not None:
+            progress(step)
     raise AssertionError("a diagnosis ends with a Finding")
+
+
+def open_steps(
+    reference: str | Path,
+    candidate: "str | Path | CaptureSource",
+    *,
+    reproduction: Path | None = None,
+    readings: Mapping[str, Any] | None = None,
+    **asked: Any,
+) -> Iterator[Progress | Finding]:
+    """Open both sides and diagnose them as `diagnose` does; yields progress, and the finding last.
+
+    `readings` are those of `open_pair`; `asked` are tokens, text, count and numerics of `diagnose_steps`.
+    """
+    if isinstance(candidate, str | Path) and is_capture(Path(candidate)):
+        candidate = Capture.open(Path(candidate))
+    if not isinstance(candidate, str | Path):
+        with open_checkpoint(reference) as checkpoint:
+            yield from diagnose_capture_steps(checkpoint, candidate, reproduction=reproduction)
+        return
+    with ExitStack() as stack:
+        try:
+            pair = stack.enter_context(open_pair(reference, candidate, **(readings or {})))
+        except (FormatError, UnsupportedError) as error:
+            open_checkpoint(reference).close()  # the reference's own error is no finding
+            yield _refused(str(reference), str(candidate), [refused(error)])
+            return
+        yield from diagnose_steps(*pair, reproduction=reproduction, **asked)
 
 
 def _refused(reference: str, candidate: str, causes: list[Cause]) -> Finding:
@@ -131,6 +150,7 @@ def diagnose_steps(
     *,
     tokens: Sequence[int] | None = None,
     text: str | None = None,
+    count: int = TOKENS,
     numerics: str = Numerics.EXACT_INT8,
     reproduction: Path | None = None,
 ) -> Iterator[Progress | Finding]:
@@ -146,7 +166,10 @@ def diagnose_steps(
         return
     weights = CheckpointWeights(reference)
     causes = [*tokenizer_causes(right.tokenizer, other.tokenizer), *header_causes(reference, candidate)]
-    settings = list(setting_causes(right.config, other.config))
+    # What nothing states is what loading makes of the weights: a consequence of theirs, and no cause.
+    unstated = right.config.activation_quant != other.config.activation_quant and not states_activation_quant(candidate)
+    stated = replace(other.config, activation_quant=right.config.activation_quant) if unstated else other.config
+    settings = list(setting_causes(right.config, stated))
     unknown: list[Unexplained] = []
     for step in weight_steps(weights, CheckpointWeights(candidate)):
         if not isinstance(step, Difference):
@@ -156,11 +179,11 @@ def diagnose_steps(
         else:
             unknown.append(_unnamed(step))
     causes = combined([*settings, *causes], right.config)
-    ids = _ids(right, tokens, text)
+    ids = _ids(right, tokens, text, count)
     if right.config.layers != other.config.layers or right.config.embed != other.config.embed:
         yield replace(_refused(*names, causes), unexplained=tuple(unknown), tokens=ids)
         return
-    known = _known(causes, unknown)
+    known = _known(causes, unknown) | ({(-1, part): "scale-of-block" for part in PROJECTIONS} if unstated else {})
     replay = _Replay(Reference(weights), ids, known=known, reproduction=reproduction)
     yield from replay.run(capture(other, ids), right.config.layers)
     causes += [cause for cause in combined(replay.causes, right.config) if cause.name not in {c.name for c in causes}]
@@ -168,7 +191,7 @@ def diagnose_steps(
     proof = None
     if causes or unknown or replay.differs:
         yield "prove", "repaired candidate", 1, 1
-        proof = prove(right, other, repaired(right, other, causes, settings=bool(settings)), ids)
+        proof = prove(right, other, repaired(right, other, causes, settings=bool(settings) or unstated), ids)
     yield Finding(
         reference=names[0],
         candidate=names[1],
@@ -186,7 +209,7 @@ def diagnose_capture_steps(
     """Diagnose what another engine computed, against an open checkpoint; yields progress, and the finding last."""
     yield "load", "reference", 1, 1
     right = load_checkpoint(reference)
-    ids = _ids(right, candidate.tokens, None)
+    ids = _ids(right, candidate.tokens, None, TOKENS)
     replay = _Replay(Reference(CheckpointWeights(reference)), ids, known={}, reproduction=reproduction, account=True)
     yield from replay.run(candidate.parts(), right.config.layers)
     causes, proof = combined(replay.causes, right.config), None
@@ -209,8 +232,8 @@ def diagnose_capture_steps(
     )
 
 
-def _ids(model: Model, tokens: Sequence[int] | None, text: str | None) -> tuple[int, ...]:
-    ids = model.tokenizer.encode(TEXT if text is None else text)[:TOKENS] if tokens is None else list(tokens)
+def _ids(model: Model, tokens: Sequence[int] | None, text: str | None, count: int) -> tuple[int, ...]:
+    ids = model.tokenizer.encode(TEXT if text is None else text)[:count] if tokens is None else list(tokens)
     if not ids:
         raise SettingError("there are no tokens to run; give a text that has some, or ids.")
     return tuple(int(i) for i in ids[: model.config.max_positions])
@@ -302,8 +325,6 @@ class _Replay:
     def _left(self, case: Case) -> Unexplained:
         file = None
         if self._reproduction is not None and not self.unexplained:
-            from bitnet_parity.diagnosis.captures import write_reproduction
-
             file = str(write_reproduction(self._reproduction, case))
         return Unexplained(case.layer, case.op.name, case.residual, describe(case), file)
 
@@ -311,21 +332,18 @@ class _Replay:
 def _cause(case: Case, explained: Explained) -> Cause:
     """Return a proved alternative as a cause."""
     other = explained.alternative
-    weighted = case.op.kind in ("norm", "product", "embedding", "head")
     name = weight_name(case.op, case.layer)
-    weights = case.reference.weights
-    stored = weighted and name in weights
     return Cause(
         name=other.name,
         operation=case.op.name,
         layer=case.layer,
-        tensors=(name,) if stored else (),
+        tensors=(name,) if other.of_weight else (),
         rows=other.rows[:16],
         offset=None,
         says=other.says,
         should=other.should,
         source=other.source,
-        evidence=f"residual {case.residual:.3g} as it is, {explained.residual:.3g} with it; {case.op.tolerance:.0e} is rounding",
+        evidence=f"residual {case.residual:.3g}, with it {explained.residual:.3g}; {case.op.tolerance:.0e} is rounding",
         remedy=other.remedy,
         harmless=other.harmless,
     )

@@ -69,7 +69,7 @@ def tokenizer_causes(reference: Tokenizer, candidate: Tokenizer) -> Iterator[Cau
             says=says,
             should=f"the reference {should}",
             evidence="all ids behind the first are the same" if _differing(reference, candidate) is None else "",
-            remedy="set tokenizer.ggml.add_bos_token (GGUF) or the post_processor of tokenizer.json as the reference has it",
+            remedy="set tokenizer.ggml.add_bos_token, or post_processor in tokenizer.json, as the reference has it",
         )
     if (text := _differing(reference, candidate)) is not None:
         mine, theirs = reference.encode(text, bos=False)[:8], candidate.encode(text, bos=False)[:8]

@@ -1,4 +1,4 @@
-"""What goes wrong between the matrices: another activation, or one of the wrong factor; a sum that leaves a part out."""
+"""What goes wrong between the matrices: another activation, or of the wrong factor; a sum that leaves a part out."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -7,7 +7,7 @@ import numpy as np
 
 from bitnet_parity.diagnosis import operations as o
 from bitnet_parity.diagnosis.hypotheses import Alternative
-from bitnet_parity.diagnosis.replay import Case
+from bitnet_parity.diagnosis.replay import Case, Compute
 
 FLOAT16_TOLERANCE = 1e-4
 """Gate and up were captured in float32: rounded twice, a few of them end a unit of float16 off."""
@@ -18,12 +18,12 @@ def of_gate(case: Case) -> Iterator[Alternative]:
     """Yield what may have been computed of gate and up."""
     right = case.reference.weights.config.activation
 
-    def other(name: str, says: str, compute: object, *, remedy: str = "") -> Alternative:
+    def other(name: str, says: str, compute: Compute, *, remedy: str = "") -> Alternative:
         return Alternative(
             name=name,
             says=says,
             should=f"config says {right}",
-            compute=compute,  # pyright: ignore[reportArgumentType]
+            compute=compute,
             remedy=remedy or f"compute {right}(gate)·up in the candidate's graph",
         )
 
@@ -31,11 +31,13 @@ def of_gate(case: Case) -> Iterator[Alternative]:
         if kind != right:
             name = "activation-relu" if kind == "relu" and right == "relu2" else "activation-other"
             remedy = _architecture(kind, right)
-            compute = lambda inputs, _, kind=kind: o.gated(*inputs, kind)  # noqa: E731
+            compute = lambda inputs, _, kind=kind: o.gated(inputs[0], inputs[1], kind)  # noqa: E731
             yield other(name, f"computes {kind}(gate)·up", compute, remedy=remedy)
-    yield other("activation-of-up", f"computes {right}(up)·gate", lambda inputs, _: o.gated(*inputs[::-1], right))
+    yield other(
+        "activation-of-up", f"computes {right}(up)·gate", lambda inputs, _: o.gated(inputs[1], inputs[0], right)
+    )
     half = "compute gate and up in float32 or bfloat16: float16 ends at 65504"
-    compute = lambda inputs, _: o.gated_float16(*inputs, right)  # noqa: E731
+    compute = lambda inputs, _: o.gated_float16(inputs[0], inputs[1], right)  # noqa: E731
     words = "computes the gated product in float16"
     yield replace(other("activation-float16", words, compute, remedy=half), tolerance=FLOAT16_TOLERANCE)
     yield other("up-left-out", f"computes {right}(gate) alone", lambda inputs, _: o.activated(inputs[0], right))

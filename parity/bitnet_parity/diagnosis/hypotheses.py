@@ -3,8 +3,8 @@
     for alternative in alternatives(case):
         alternative.name, alternative.compute(case.inputs, case.found)
 
-An alternative is a proposal. Only `explain`, which finds the one whose residual drops to the operation's tolerance, makes
-a cause of it; continuous quantities (a gain, eps, theta) are solved from what was found and then judged like the rest.
+An alternative is a proposal. Only `explain`, which finds the one whose residual drops to the operation's tolerance,
+makes a cause of it; continuous quantities (a gain, eps, theta) are solved from what was found and judged like the rest.
 """
 
 from collections.abc import Callable, Iterator
@@ -32,6 +32,8 @@ class Alternative:
     harmless: bool = False
     source: str | None = None
     """The weight that is in the place of the right one, by canonical name."""
+    of_weight: bool = False
+    """Whether the operation's weight is another, and not what is done with it."""
     order: np.ndarray | None = None
     """Row of the reference that each row is, of a matrix whose rows are in another order."""
     remedy: str
@@ -45,7 +47,7 @@ class Explained:
     residual: float
 
 
-def permuted(case: Case, compute: Compute) -> Alternative:
+def permuted(compute: Compute) -> Alternative:
     """Return the alternative that a weight has the feed-forward's features in the order that ffn_gate showed."""
     return Alternative(
         name="features-permuted",
@@ -53,6 +55,7 @@ def permuted(case: Case, compute: Compute) -> Alternative:
         should="the sums are the same",
         compute=compute,
         harmless=True,
+        of_weight=True,
         remedy="nothing: the order of features is free where all weights have one",
     )
 

@@ -43,7 +43,7 @@ def of_norm(case: Case) -> Iterator[Alternative]:
     )
     if case.features is not None and case.op.name == "ffn_sub_norm":
         order = case.features
-        yield permuted(case, lambda inputs, _: o.normalise(inputs[0], wide[order], eps))
+        yield permuted(lambda inputs, _: o.normalise(inputs[0], wide[order], eps))
     yield from _other_eps(case, wide, eps)
     yield from _other_gain(case, wide, eps, x)
 
@@ -83,6 +83,7 @@ def _other_gain(case: Case, gain: np.ndarray, eps: float, x: np.ndarray) -> Iter
                 compute=lambda inputs, _, other=other: o.normalise(inputs[0], other, eps),
                 rows=tuple(different.tolist()) if 0 < len(different) < len(gain) else (),
                 source=source,
+                of_weight=True,
                 remedy=f"take {weight_name(case.op, case.layer)} from the reference",
             )
 

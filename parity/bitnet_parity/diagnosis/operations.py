@@ -1,4 +1,4 @@
-"""Each operation of a block in plain numpy, float64, with an argument for everything an engine is known to do otherwise.
+"""Each operation of a block in plain numpy, float64, with an argument for all that engines are known to do otherwise.
 
     rotate(q, theta=10000.0)                            # as it should be
     rotate(q, theta=10000.0, pairing="neighbours")      # as an engine with GPT-J's pairs would

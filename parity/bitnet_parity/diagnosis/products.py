@@ -1,7 +1,7 @@
 """What goes wrong in a matrix product, seen from its results alone: scale, quantiser, matrix, rows, columns, weights.
 
-Ternary products are exact sums of whole numbers, so that a single wrong weight shows, and which. What is solved (a gain,
-cut-off columns, single weights) is put into a matrix and tried like everything else.
+Ternary products are exact sums of whole numbers, so that a single wrong weight shows, and which. What is solved (a
+gain, cut-off columns, single weights) is put into a matrix and tried like everything else.
 """
 
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from bitnet_parity.diagnosis import operations as o
 from bitnet_parity.diagnosis.graph import weight_name
 from bitnet_parity.diagnosis.hypotheses import Alternative, permuted
 from bitnet_parity.diagnosis.matrices import elsewhere, misread
-from bitnet_parity.diagnosis.replay import Case
+from bitnet_parity.diagnosis.replay import Case, Compute
 from bitnet_parity.diagnosis.rows import differing, explain_rows
 from bitnet_parity.diagnosis.scales import name_scale
 from bitnet_parity.diagnosis.single_weights import solved_columns, solved_weights
@@ -34,13 +34,13 @@ def of_product(case: Case) -> Iterator[Alternative]:
     """Yield what may have been multiplied instead, or how."""
     matrix = case.reference.matrix(case.op, case.layer)
     if not case.found.any():
-        yield _with(case, "kernel-empty", "writes zeros whatever its input is", lambda inputs, _: 0 * case.expected)
+        yield _with(case, "kernel-empty", "writes zeros whatever its input is", lambda _, __: 0 * case.expected)
         return
     if case.features is not None and isinstance(matrix, Trits) and case.op.name in ("ffn_up", "ffn_down"):
         order, by = case.features, case.reference.quantiser(matrix)
         values = matrix.values[order] if case.op.name == "ffn_up" else matrix.values[:, order]
         other = Trits(values, matrix.scale)
-        yield permuted(case, lambda inputs, like: o.multiply(inputs[0], other, by, like))
+        yield permuted(lambda inputs, like: o.multiply(inputs[0], other, by, like))
     yield from _scaled(case, matrix)
     if not isinstance(matrix, Trits):
         yield from _elsewhere(case)
@@ -49,19 +49,19 @@ def of_product(case: Case) -> Iterator[Alternative]:
     for quantiser, (name, says) in QUANTISERS.items():
         if quantiser != own:
             yield _multiplied(case, name, says, matrix, "round each row by its absmax to int8", quantiser=quantiser)
-    yield from _rows(case, matrix)
     for variant in misread(case.reference.weights, weight_name(case.op, case.layer), matrix):
         yield _multiplied(case, variant.name, variant.says, variant.matrix, variant.remedy)
+    yield from _rows(case, matrix)
     yield from _elsewhere(case)
     yield from _columns_and_weights(case, matrix)
 
 
-def _with(case: Case, name: str, says: str, compute: object, remedy: str = "") -> Alternative:
+def _with(case: Case, name: str, says: str, compute: Compute, remedy: str = "") -> Alternative:
     return Alternative(
         name=name,
         says=says,
         should=f"the reference multiplies by {weight_name(case.op, case.layer)}",
-        compute=compute,  # pyright: ignore[reportArgumentType]
+        compute=compute,
         remedy=remedy or "run the candidate's engine on a processor its kernels are built for (bug #20)",
     )
 
@@ -89,6 +89,7 @@ def _multiplied(
         rows=rows,
         source=source,
         order=order,
+        of_weight=matrix is not case.reference.matrix(case.op, case.layer),
         harmless=harmless,
         remedy=remedy,
     )
@@ -136,12 +137,10 @@ def _rows(case: Case, matrix: Trits) -> Iterator[Alternative]:
     name = weight_name(case.op, case.layer)
     remedy = f"convert {name} again, in one thread; compare the file's sha256 with its publisher's"
     order = None
-    if cause.name == "rows-permuted":
+    if cause.name == "rows-permuted" and cause.source is not None:
         order = np.arange(len(values))
         order[list(cause.rows)] = cause.source
-    yield _multiplied(
-        case, cause.name, cause.says, Trits(values, matrix.scale), remedy, rows=cause.rows, order=order
-    )
+    yield _multiplied(case, cause.name, cause.says, Trits(values, matrix.scale), remedy, rows=cause.rows, order=order)
 
 
 def _columns_and_weights(case: Case, matrix: Trits) -> Iterator[Alternative]:

@@ -23,7 +23,7 @@ SEEDS = 3
 
 
 def repaired(reference: Model, candidate: Model, causes: Iterable[Cause], *, settings: bool) -> Model:
-    """Return the candidate with the reference's weights where a cause names them, and its settings where they differ."""
+    """Return the candidate with the reference's weights where a cause names them, and with `settings` its config."""
     names = list(dict.fromkeys(name for cause in causes for name in cause.tensors))
     weights = candidate.weights
     for name in names:

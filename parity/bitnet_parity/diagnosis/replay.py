@@ -66,7 +66,7 @@ class Reference:
         if op.kind == "attention":
             return o.attend(*inputs)
         if op.kind == "gated":
-            return o.gated(*inputs, c.activation)
+            return o.gated(inputs[0], inputs[1], c.activation)
         if op.kind == "sum":
             return inputs[0] + inputs[1]
         if op.kind == "embedding":

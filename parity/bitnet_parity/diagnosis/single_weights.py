@@ -37,7 +37,7 @@ class Solved:
 
 
 def name_weights(mine: np.ndarray, theirs: np.ndarray) -> tuple[str, str, tuple[int, ...]] | None:
-    """Return name, words and rows of what single weights of int8 `mine` became in `theirs`; None for no known pattern."""
+    """Return name, words and rows of what weights of int8 `mine` became in `theirs`; None for no known pattern."""
     where = np.argwhere(mine != theirs)
     if not len(where):
         return None

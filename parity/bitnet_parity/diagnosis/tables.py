@@ -31,6 +31,7 @@ def of_embedding(case: Case) -> Iterator[Alternative]:
             says=f"takes row id {'−' if shift < 0 else '+'} 1 of the embedding",
             should="the reference takes row id",
             compute=lambda inputs, _, shift=shift: table[(inputs[0] + shift) % len(table)],
+            of_weight=True,
             remedy="convert the embedding again: its rows are off by one",
         )
     gain = _gain(case)
@@ -49,6 +50,7 @@ def of_embedding(case: Case) -> Iterator[Alternative]:
             should="the reference has it whole",
             compute=lambda inputs, _, kind=kind: rounded(table[inputs[0]].astype(np.float32), kind).astype(np.float64),
             harmless=True,
+            of_weight=True,
             remedy=NOTHING,
         )
     yield from _blocks(case)
@@ -64,6 +66,7 @@ def _blocks(case: Case) -> Iterator[Alternative]:
                 should="the reference has it whole",
                 compute=lambda _, __: case.found,
                 harmless=True,
+                of_weight=True,
                 remedy=NOTHING,
             )
 
@@ -88,6 +91,7 @@ def _steps_of_head(case: Case, table: np.ndarray) -> Iterator[Alternative]:
                 should="the reference has it whole",
                 compute=lambda _, __: case.found,
                 harmless=True,
+                of_weight=True,
                 remedy=NOTHING,
             )
 
@@ -104,6 +108,7 @@ def of_head(case: Case) -> Iterator[Alternative]:
             should="the reference has " + ("a tied head" if case.reference.weights.tied else HEAD),
             compute=lambda inputs, _: inputs[0] @ head.T,
             harmless=harmless,
+            of_weight=True,
             remedy=remedy,
         )
 

@@ -114,9 +114,9 @@ def _vector(weights: CheckpointWeights, name: str, a: np.ndarray, b: np.ndarray)
     if not b.any():
         return Named("gain-zero", "has a gain of 0", again)
     for other in weights.names:
-        if other != name and "norm" in other and weights.info(other).shape == a.shape:
-            if np.array_equal(o.dense(weights.read(other)), b):
-                return Named("gain-of-another", f"has the gain of {other}", again, source=other)
+        norm = other != name and "norm" in other and weights.info(other).shape == a.shape
+        if norm and np.array_equal(o.dense(weights.read(other)), b):
+            return Named("gain-of-another", f"has the gain of {other}", again, source=other)
     if len(gains := np.unique(b / np.where(a == 0, 1, a))) == 1:
         return Named("gain-scaled", f"has it times {gains[0]:.6g}", again)
     return None

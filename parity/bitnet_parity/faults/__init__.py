@@ -20,6 +20,7 @@ that each is. Knows how to break a model and never how to find it: the diagnosis
     moved.py     weights out of place    encoding.py     weights to bytes, wrong ones too
     computations.py  wrong operations    numpy_model.py  the graph in plain numpy
     headers.py   wrong files             harmless.py     what is no fault
+    traced.py    numpy results as a capture
 """
 
 from importlib import import_module
@@ -33,6 +34,7 @@ from bitnet_parity.faults.registry import get, names, table
 
 if TYPE_CHECKING:
     from bitnet_parity.faults.memory import as_numpy, inject_model, inject_numpy
+    from bitnet_parity.faults.traced import Traced
 
 __all__ = [
     "Fault",
@@ -41,6 +43,7 @@ __all__ = [
     "NumpyModel",
     "Operation",
     "Place",
+    "Traced",
     "as_numpy",
     "get",
     "inject_file",
@@ -50,11 +53,11 @@ __all__ = [
     "table",
 ]
 
-_OF_MEMORY = ("as_numpy", "inject_model", "inject_numpy")
+_OF_MEMORY = {**dict.fromkeys(("as_numpy", "inject_model", "inject_numpy"), "memory"), "Traced": "traced"}
 
 
 def __getattr__(name: str) -> Any:
     # Breaking a file, and listing what there is, starts no jax.
     if name not in _OF_MEMORY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.memory"), name)
+    return getattr(import_module(f"{__name__}.{_OF_MEMORY[name]}"), name)

@@ -1,13 +1,20 @@
-"""The numpy model of the fault library as another engine: its operations, under the names that a capture has."""
+"""The numpy model as another engine: its operations under the names that `bitnet_engine.capture` gives them.
+
+    broken, where = inject_numpy(model, "mask-missing", seed=1)
+    diagnose(reference="packed", candidate=Traced(broken, tokens, "mask-missing"))
+
+What it hands on is float32, as what another engine writes would be. Computed anew each time it is asked.
+"""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 
 from bitnet_engine.capturing import Captured
-from bitnet_parity.faults import NumpyModel
+from bitnet_parity.faults.numpy_model import NumpyModel
 
-RESULTS = {
+RESULTS: dict[str, str] = {
     "token_embd": "inp_embd",
     "attn_q": "Qcur",
     "attn_k": "Kcur",
@@ -24,31 +31,27 @@ RESULTS = {
     "output_norm": "result_norm",
     "output": "result_output",
 }
+"""Operation → its result's name, where that is another."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
 class Traced:
-    """A source for `diagnose`, computed by a NumpyModel as it is asked."""
+    """A source for `diagnose`: a NumpyModel on some ids."""
 
-    def __init__(self, model: NumpyModel, tokens: tuple[int, ...], name: str = "numpy") -> None:
-        self._model, self._tokens, self._name = model, tokens, name
-
-    @property
-    def tokens(self) -> tuple[int, ...]:
-        return self._tokens
-
-    @property
-    def name(self) -> str:
-        return self._name
+    model: NumpyModel
+    tokens: tuple[int, ...]
+    name: str
 
     def parts(self) -> Iterator[Captured]:
-        layer, values = None, {}
-        for operation in self._model.trace(self._tokens):
+        """Yield the results of the embedding, each layer, and the head."""
+        layer: int | None = None
+        values: dict[str, np.ndarray] = {}
+        for operation in self.model.trace(self.tokens):
             pieces = operation.name.split(".")
             now = int(pieces[1]) if pieces[0] == "blk" else None
             if now != layer and values:
                 yield Captured(layer, values)
                 values = {}
             layer = now
-            # What another engine writes is float32.
             values[RESULTS.get(pieces[-1], pieces[-1])] = operation.output.astype(np.float32)
         yield Captured(layer, values)

@@ -1,0 +1,102 @@
+"""The kinds of request that explain: a diagnosis, a capture of one model, a demonstration on a model broken on purpose.
+
+    for event in diagnose({"reference": a, "candidate": b, "tokens": 64}): ...
+
+Part of `core.session`; imported in workers only.
+"""
+
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import bitnet_engine as engine
+from bitnet_engine.errors import SettingError
+from bitnet_engine.formats import QuantType
+from bitnet_engine.loading import load_checkpoint
+from bitnet_parity import faults
+from bitnet_parity.diagnosis.captures import write_capture
+from bitnet_parity.diagnosis.causes import Finding
+from bitnet_parity.diagnosis.diagnose import TEXT, Progress, open_steps
+from bitnet_tui.core import asking
+from bitnet_tui.core.asking import Request
+from bitnet_tui.core.events import Event
+from bitnet_tui.core.resources import resource_dir
+from bitnet_tui.core.steps import stage, tensor_event
+
+DEMO_STORAGES = (QuantType.I2_S, QuantType.TQ2_0, QuantType.HF_PACKED)
+"""Of the file that `demo` breaks: the first that the fault can be in."""
+
+
+def diagnose(request: Request) -> Iterator[Event]:
+    """Find why the candidate is not the reference. Raises BitnetError."""
+    yield (begun := asking.start(request))
+    folder = request.get("export")
+    own = {f"candidate_{name}": value for name, value in asking.reading(request, "candidate_").items()}
+    steps = open_steps(
+        request["reference"],
+        request["candidate"],
+        text=request.get("text"),
+        count=request["tokens"],
+        numerics=asking.numerics(request),
+        readings=asking.reading(request) | own,
+        reproduction=None if folder is None else Path(folder),
+    )
+    yield from _told(steps, begun["id"])
+
+
+def _told(steps: Iterable[Progress | Finding], id: str, **more: Any) -> Iterator[Event]:
+    for step in steps:
+        if isinstance(step, Finding):
+            yield {"event": "report", "report": {**step.to_json(), **more, "stamp": engine.stamp(id=id)}}
+        else:
+            yield tensor_event(*step)
+
+
+def capture(request: Request) -> Iterator[Event]:
+    """Write every result of a model on a text, and prove that its logits are the same bits. Raises BitnetError."""
+    yield (begun := asking.start(request))
+    loaded: list[Any] = []
+    with asking.opened(request) as checkpoint:
+        yield from stage("load model", lambda: load_checkpoint(checkpoint, asking.numerics(request)), loaded)
+        sha256 = checkpoint.sha256()
+    model = loaded[0]
+    text = TEXT if request.get("text") is None else request["text"]
+    tokens = model.tokenizer.encode(text)[: min(request["tokens"], model.config.max_positions)]
+    stamp = engine.stamp(id=begun["id"], numerics=model.numerics.value)
+    last: list[np.ndarray] = []
+
+    def kept() -> Iterator[engine.Captured]:
+        for part in engine.capture(model, tokens):
+            last[:] = [part.values[name] for name in part.values if name == "result_output"]
+            yield part
+
+    facts = {"model": {"path": request["path"], "sha256": sha256, "numerics": model.numerics.value}, "stamp": stamp}
+    count = write_capture(Path(request["folder"]), tokens, kept(), facts)
+    same = bool(np.array_equal(last[0], model.logits(tokens)))
+    report = {"schema": "bitnet-tui/captured", "schema_version": 1, **facts, "folder": request["folder"]}
+    yield {"event": "report", "report": {**report, "tokens": tokens, "parts": count, "same_bits": same}}
+
+
+def demo(request: Request) -> Iterator[Event]:
+    """Break the shipped sample with a fault of the library and diagnose it. Raises BitnetError."""
+    yield (begun := asking.start(request))
+    fault, seed = faults.get(request["fault"]), request["seed"]
+    source = Path(request["path"]) if request.get("path") else resource_dir("samples") / "nano" / "packed"
+    if not source.exists():
+        raise SettingError(f"{source}: the sample is not there (wheels do not ship it); name a model with --model.")
+    with tempfile.TemporaryDirectory(prefix="bitnet-demo-") as folder:
+        storage = next((kind for kind in DEMO_STORAGES if kind in fault.storages), None)
+        if "file" in fault.targets and storage is not None:
+            target = Path(folder) / f"{fault.name}{'' if storage is QuantType.HF_PACKED else '.gguf'}"
+            truth = faults.inject_file(source, target, fault.name, seed, storage)
+            steps = open_steps(source, target, text=request.get("text"))
+        else:
+            model = engine.load(source)
+            tokens = tuple(model.tokenizer.encode(request.get("text") or TEXT)[: request["tokens"]])
+            broken, truth = faults.inject_numpy(model, fault.name, seed)
+            steps = open_steps(source, faults.Traced(broken, tokens, f"another engine with {fault.name}"))
+        yield {"event": "warn", "message": f"broken on purpose: {fault.summary} ({truth.detail or truth.operation})"}
+        yield from _told(steps, begun["id"], fault=truth.to_json())
