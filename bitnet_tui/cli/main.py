@@ -31,6 +31,8 @@ COMMANDS = {
     "verify": "Prove that a model's answer is the same again: fresh processes, other shapes.",
     "diff": "List in what two model files differ: trits, scales, floats, settings, tokenizer.",
     "convert": "Write a model in another storage, losing nothing, and read it back.",
+    "accept": "Try every condition under which a candidate may be shipped: GO or NO-GO.",
+    "audit": "The same, with the environment and determinism.",
     "preserve": "Keep a folder of artifacts as one archive with checksums, or prove one.",
     "runs": "List the runs that the app recorded, or delete the oldest.",
     "locate": "Print where the configuration, themes and runs are.",
