@@ -33,6 +33,7 @@ COMMANDS = {
     "convert": "Write a model in another storage, losing nothing, and read it back.",
     "accept": "Try every condition under which a candidate may be shipped: GO or NO-GO.",
     "audit": "The same, with the environment and determinism.",
+    "gate": "The gates of a CI lane over stored artifacts: GO or NO-GO.",
     "preserve": "Keep a folder of artifacts as one archive with checksums, or prove one.",
     "runs": "List the runs that the app recorded, or delete the oldest.",
     "locate": "Print where the configuration, themes and runs are.",

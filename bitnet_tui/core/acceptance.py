@@ -103,18 +103,15 @@ def try_all(trial: Trial, conditions: Iterable[str]) -> Iterator[Condition]:
 
 def summary(trial: Trial, tried: Iterable[Condition]) -> dict[str, Any]:
     """Return the artifact: GO where every condition is."""
-    conditions = list(tried)
+    head = {"schema": SCHEMA, "schema_version": SCHEMA_VERSION, "profile": trial.profile}
+    return {**head, "reference": trial.reference, "candidate": trial.candidate, **summarised(list(tried))}
+
+
+def summarised(conditions: Sequence[Condition]) -> dict[str, Any]:
+    """Return the verdict on conditions, they themselves, and the stamp."""
     verdict = "GO" if conditions and all(condition.status == "GO" for condition in conditions) else "NO-GO"
-    return {
-        "schema": SCHEMA,
-        "schema_version": SCHEMA_VERSION,
-        "verdict": verdict,
-        "reference": trial.reference,
-        "candidate": trial.candidate,
-        "profile": trial.profile,
-        "conditions": [asdict(condition) for condition in conditions],
-        "stamp": session.stamp(),
-    }
+    tried = [asdict(condition) for condition in conditions]
+    return {"verdict": verdict, "conditions": tried, "stamp": session.stamp()}
 
 
 def exit_code(result: dict[str, Any]) -> int:

@@ -1,6 +1,7 @@
 """Are the gates alive? Faults planted for each of them in copies of the reference, and a sound copy that has to pass.
 
-    found = prove(trial)                    # Found("GO", "tokenizer, belief, probability turn red; a sound copy passes")
+    for fault, problem in prove(trial):     # ("bos-missing", None): its gate turned red, as it should
+        ...
 
 A gate that never turns red judges nothing, and one that always is red neither. The copies are made by
 `bitnet_parity.faults`, compared as any candidate is, and removed.

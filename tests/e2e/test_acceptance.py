@@ -79,9 +79,13 @@ def test_an_answer_that_is_another_the_second_time(tmp_path):
 def test_gates_that_cannot_turn_red(tmp_path):
     """Red when a profile that lets everything pass is taken for a gate: faults are planted, and none is stopped."""
     profile = tmp_path / "blind.toml"
-    profile.write_text(
-        'base = "quantized"\ntokenizer_rate = 0.0\ntokenizer_rate_excluded = false\nmedian_tau_b = -1.0\ndelta_mean_nll = 100.0\n'
-    )
+    limits = [
+        "tokenizer_rate = 0.0",
+        "tokenizer_rate_excluded = false",
+        "median_tau_b = -1.0",
+        "delta_mean_nll = 100.0",
+    ]
+    profile.write_text("\n".join(['base = "quantized"', *limits]))
     result, last = tried(tmp_path, "gates operational", profile=str(profile))
     assert exit_code(result) == 1
     for gate in ("tokenizer", "belief"):
