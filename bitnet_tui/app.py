@@ -24,11 +24,12 @@ from textual.notifications import SeverityLevel
 from textual.screen import Screen
 
 from bitnet_tui.core import session
-from bitnet_tui.core.feed import Cancellable, Live, Recorder
+from bitnet_tui.core.children import Children
+from bitnet_tui.core.feed import Cancellable, Live
 from bitnet_tui.core.jobs import Job
 from bitnet_tui.core.keymap import resolve
 from bitnet_tui.core.resources import resource_dir
-from bitnet_tui.core.settings import DEFAULT_THEME, Config, Settings, load_config, nearest, themes_dir
+from bitnet_tui.core.settings import DEFAULT_THEME, Config, Settings, load_config, themes_dir
 from bitnet_tui.core.store import Store, is_run
 from bitnet_tui.core.text import GIB, human_bytes, safe, safe_lines
 from bitnet_tui.core.themes import APP_COLORS
@@ -42,7 +43,9 @@ from bitnet_tui.screens.keys import actions_of, shown, textual_keymap
 from bitnet_tui.screens.new_run import new_run_form, request_of
 from bitnet_tui.screens.parity import ParityScreen
 from bitnet_tui.screens.runs import RunsScreen
-from bitnet_tui.screens.theming import Themes, textual_theme
+from bitnet_tui.screens.settings import SettingsScreen
+from bitnet_tui.screens.theming import Themes
+from bitnet_tui.widgets.panes import ScrollPane
 from bitnet_tui.widgets.pick_list import PickList
 from bitnet_tui.widgets.tensor_tree import TensorTree
 
@@ -86,6 +89,12 @@ class BitnetApp(App[None]):
         Binding("4", "show('runs')", "Runs", show=False, id="app.runs"),
         Binding("o", "open", "Open a model or a run", show=False, id="app.open"),
         Binding("r", "new_run", "New parity run", show=False, id="app.new_run"),
+        Binding("comma", "settings", "Settings", key_display=",", show=False, id="app.settings"),
+        Binding("z", "screen.zoom", "Zoom the pane", show=False, id="app.zoom"),
+        Binding("ctrl+o", "screen.jump", "Jump to a pane", show=False, id="app.jump"),
+        Binding("y", "screen.copy", "Copy what is selected", show=False, id="app.copy"),
+        Binding("Y", "screen.copy_command", "Copy the equal command", show=False, id="app.copy_command"),
+        Binding("e", "screen.export", "Export what is shown", show=False, id="app.export"),
         Binding("ctrl+x", "cancel_run", "Cancel what is running", show=False, id="app.cancel"),
         Binding("T", "next_theme", "Next theme", show=False, id="app.theme"),
         Binding("escape", "back", "Back", show=False, id="app.back"),
@@ -118,20 +127,16 @@ class BitnetApp(App[None]):
     ) -> None:
         self.config = config or load_config()
         self.themes = Themes([resource_dir("themes"), themes_dir()])
-        chosen = self.config.settings
-        known = actions_of(BINDING)
-        self._keys = resolve(known, chosen.preset, chosen.keys, str(self.config.path))
+        self._keys = self.keys_of(self.config)
         super().__init__()
-        # Only what differs: an untouched binding keeps the way it is shown (`←→`).
-        self.set_keymap(textual_keymap({name: keys for name, keys in self._keys.items() if keys != known[name]}))
+        self._use_keys()
         self.paths, self.request, self._reading = list(paths), request, dict(reading or {})
         self.inspect, self.clock = inspect, clock
         self.store = Store(self.settings.runs_dir)
         self.summary: list[str] = []
         self.exit_code = 0
         """What the program ends with: the code of a live run that failed, else 0."""
-        self._start_job = start_job
-        self._children: list[Live] = []
+        self._children = Children(start_job)
         self._trail: list[str] = []
         self._parity: ParityScreen | None = None
         """The parity screen once a run was opened; it outlives Textual's own list of screens."""
@@ -157,9 +162,7 @@ class BitnetApp(App[None]):
 
     def on_unmount(self) -> None:
         """End every child process, whatever ended the program."""
-        for live in self._children:
-            live.close(_LAST_EVENTS)
-        self._children.clear()
+        self._children.close(_LAST_EVENTS)
         if self._parity is not None:
             self.summary = self._last_words(self._parity)
 
@@ -193,17 +196,7 @@ class BitnetApp(App[None]):
 
     def _use_themes(self, wanted: str) -> None:
         """Register what is loaded and turn to `wanted`; what is wrong with files or name is one notification."""
-        for theme in self.themes.data.values():
-            self.register_theme(textual_theme(theme))
-        problems = list(self.themes.problems)
-        if wanted in self.available_themes:
-            self.theme = wanted
-            self.refresh_css(animate=False)
-        elif DEFAULT_THEME in self.themes.data:
-            self.theme = DEFAULT_THEME
-            hint = nearest(wanted, self.themes.data) or f" Allowed: {', '.join(self.themes.data)}."
-            problems.append(f"there is no theme '{wanted}'.{hint} {self.theme} is shown.")
-        if problems:
+        if problems := self.themes.use(self, wanted):
             self.say("\n".join(problems), title="themes left out", severity="warning")
 
     async def _look_at_themes(self) -> None:
@@ -211,6 +204,25 @@ class BitnetApp(App[None]):
         if await asyncio.to_thread(self.themes.changed):
             self.themes.load()
             self._use_themes(self.theme)
+
+    def keys_of(self, config: Config) -> dict[str, list[str]]:
+        """Return the keys of every action under `config`. Raises SettingError where two actions get one key."""
+        return resolve(actions_of(BINDING), config.settings.preset, config.settings.keys, str(config.path))
+
+    def _use_keys(self) -> None:
+        known = actions_of(BINDING)
+        # Only what differs: an untouched binding keeps the way it is shown (`←→`).
+        self.set_keymap(textual_keymap({name: keys for name, keys in self._keys.items() if keys != known[name]}))
+
+    def use(self, config: Config) -> None:
+        """Put other settings in force at once; a run that goes on stays where it is recorded."""
+        before, self.config = self.settings, config
+        self._keys = self.keys_of(config)
+        self._use_keys()
+        if self.settings.theme != before.theme:
+            self._use_themes(self.settings.theme)
+        if self.settings.runs_dir != before.runs_dir:
+            self.store = Store(self.settings.runs_dir)
 
     def get_key_display(self, binding: Binding) -> str:
         """Return a key as the help shows it."""
@@ -224,16 +236,13 @@ class BitnetApp(App[None]):
 
     def start(self, request: dict[str, Any], record: bool = False) -> Live | None:
         """Start a child process on `request`; None, and a notification, where that is impossible."""
-        self._children = [live for live in self._children if not live.feed.ended]
         try:
-            job = self._start_job(request)
+            live = self._children.start(request, self.store if record else None)
         except OSError as error:
             self.say(f"no process could be started: {error}", severity="error")
             return None
         if record:
             self.run_worker(self._drop_old_runs, group="prune", exclusive=True)
-        live = Live.of(job, Recorder(self.store) if record else None)
-        self._children.append(live)
         return live
 
     async def _drop_old_runs(self) -> None:
@@ -325,7 +334,9 @@ class BitnetApp(App[None]):
         """Close the filter, or what was opened over the screen, or go to the screen before."""
         if isinstance(self.screen, BaseScreen) and self.screen.clear_filter():
             return
-        if len(self.screen_stack) > 1:
+        if self.screen.maximized is not None:
+            self.screen.minimize()
+        elif len(self.screen_stack) > 1:
             self.pop_screen()
         elif self._trail:
             await self.switch_mode(self._trail.pop())
@@ -357,6 +368,11 @@ class BitnetApp(App[None]):
         about = screen.HELP or "" if isinstance(screen, BaseScreen) else ""
         title = screen.TAB if isinstance(screen, BaseScreen) else "help"
         self.push_screen(HelpScreen(title, about, screen.active_bindings.values()))
+
+    def action_settings(self) -> None:
+        """Show every setting, to be changed."""
+        if not isinstance(self.screen, SettingsScreen):
+            self.push_screen(SettingsScreen())
 
     def action_open(self) -> None:
         """Ask for a path and open it."""
@@ -424,7 +440,7 @@ class BitnetApp(App[None]):
 
 
 BINDING = (
-    *(BitnetApp, HomeScreen, InspectScreen, ParityScreen, ConfirmScreen, FormScreen, HelpScreen),
-    *(RunsScreen, PickList, TensorTree),
+    *(BitnetApp, BaseScreen, HomeScreen, InspectScreen, ParityScreen, ConfirmScreen, FormScreen, HelpScreen),
+    *(RunsScreen, PickList, TensorTree, ScrollPane),
 )
 """Everything that binds keys."""

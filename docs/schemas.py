@@ -7,8 +7,11 @@ Readers of events ignore kinds that they do not know, so a stream may hold other
 
 from pathlib import Path
 
+from bitnet_engine import bench
+from bitnet_engine.bench import Progress
+from bitnet_engine.bench.regression import SpeedGate
 from bitnet_engine.files import write_atomic
-from bitnet_engine.schema import Schema, document, obj, of, stamp_schema
+from bitnet_engine.schema import Schema, array, document, obj, of, stamp_schema
 from bitnet_parity.evaluation import ScoredDocument
 from bitnet_parity.report import SCHEMA, SCHEMA_VERSION
 from bitnet_parity.rows import DocumentRow, Plan, Stage, TokenRow
@@ -26,6 +29,7 @@ def schemas() -> dict[str, Schema]:
         "failures.schema.json": document("bitnet-tui/parity-failure", SCHEMA_VERSION, failure_schema()),
         "events.schema.json": document(events.SCHEMA, events.SCHEMA_VERSION, event_schema()),
         "judgement.schema.json": document("bitnet-tui/judgement", 1, _judged_again()),
+        "bench.schema.json": document(bench.SCHEMA, bench.SCHEMA_VERSION, _benchmark()),
         "stamp.schema.json": document("bitnet-tui/stamp", 1, stamp_schema()),
     }
 
@@ -45,6 +49,15 @@ def _judged_again() -> Schema:
     return obj(
         {**head, "judgement": judgement_schema(), "stored": judgement_schema(), "stamp": stamp_schema()},
     )
+
+
+def _benchmark() -> Schema:
+    """Return the schema of what `bench` prints and writes."""
+    head = {"schema": {"const": bench.SCHEMA}, "schema_version": {"const": bench.SCHEMA_VERSION}}
+    verdict = {"enum": [None, "PASS", "FAIL", "INCONCLUSIVE", "NOISY"]}
+    judgement = obj({"baseline": of(str | None), "verdict": verdict, "why": of(str), "gates": array(of(SpeedGate))})
+    fields = {**of(bench.BenchReport)["properties"], "stamp": stamp_schema(), "judgement": judgement}
+    return obj({**head, **fields})
 
 
 def _kinds() -> dict[str, Schema]:
@@ -68,6 +81,7 @@ def _kinds() -> dict[str, Schema]:
         "document": {"anyOf": [{**of(kind), **open_row} for kind in (DocumentRow, ScoredDocument)]},
         "stats": obj({"tensor": text}),
         "tensor": obj({"work": text, "name": text, "index": count, "count": count}),
+        "bench": obj({**of(Progress)["properties"], "seconds_left": of(float)}),
         "text": obj({"text": text}),
         "warn": obj({"message": text}),
         "report": obj({"report": _ANY_OBJECT}),

@@ -25,7 +25,8 @@ def command(name: str | None, as_json: bool) -> None:
         places["runs"] = _runs_dir()
     chosen = places if name is None else {name: places[name]}
     if as_json:
-        emit_json(dumps({key: str(path) for key, path in chosen.items()}, indent=True))
+        paths = {key: str(path) for key, path in chosen.items()}
+        emit_json(dumps({"schema": "bitnet-tui/places", "schema_version": 1, "places": paths}, indent=True))
     elif name is not None:
         emit(f"{places[name]}\n")
     else:

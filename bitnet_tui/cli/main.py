@@ -29,6 +29,8 @@ COMMANDS = {
     "replay": "Measure one line of parity_failures.jsonl again, from that line alone.",
     "record": "Write a model's logits on a corpus, to be compared without the model.",
     "verify": "Prove that a model's answer is the same again: fresh processes, other shapes.",
+    "bench": "Measure speed and memory beside what the machine allows; judge them by an older run.",
+    "report": "Render a page from committed measurements, or check that it is theirs.",
     "diff": "List in what two model files differ: trits, scales, floats, settings, tokenizer.",
     "convert": "Write a model in another storage, losing nothing, and read it back.",
     "accept": "Try every condition under which a candidate may be shipped: GO or NO-GO.",
@@ -38,6 +40,7 @@ COMMANDS = {
     "runs": "List the runs that the app recorded, or delete the oldest.",
     "locate": "Print where the configuration, themes and runs are.",
 }
+ALIASES = {"benchmark": "bench"}
 OPEN = "open"
 
 
@@ -50,6 +53,7 @@ class LazyGroup(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         """Import and return a command, or None for a word that is none."""
+        cmd_name = ALIASES.get(cmd_name, cmd_name)
         if cmd_name not in COMMANDS and cmd_name != OPEN:
             return None
         # `eval` and `open` would shadow builtins inside their own modules.
@@ -63,7 +67,7 @@ class LazyGroup(click.Group):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Take a line that does not begin with a command as paths to open; --debug may stand anywhere."""
         flags, rest = [arg for arg in args if arg == "--debug"], [arg for arg in args if arg != "--debug"]
-        if not rest or (rest[0] not in COMMANDS and rest[0] not in ("--help", "-h", "--version")):
+        if not rest or rest[0] not in {*COMMANDS, *ALIASES, "--help", "-h", "--version"}:
             rest = [OPEN, *rest]
         return super().parse_args(ctx, flags[:1] + rest)
 

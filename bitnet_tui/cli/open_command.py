@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from bitnet_tui.cli import info_command
+from bitnet_tui.cli.file_export import Picture, export_file, is_file, press, size
 from bitnet_tui.cli.main import COMMANDS
 from bitnet_tui.cli.parity_command import parity_options, parity_request, run_parity
 from bitnet_tui.cli.streams import emit
@@ -18,20 +19,38 @@ from bitnet_tui.core import session, settings
 @click.command("open")
 @click.argument("paths", nargs=-1)
 @click.option("--theme", metavar="NAME", help="Theme of the app, over that of config.toml.")
+@click.option("--size", metavar="120x40", callback=size, help="With --export FILE.svg: columns and rows of the screen.")
+@click.option("--press", metavar="KEYS", callback=press, help="With --export FILE.svg: keys pressed first: n,n,enter.")
 @parity_options
 @click.pass_context
 def command(
-    ctx: click.Context, paths: tuple[str, ...], theme: str | None, as_json: bool, export: Path | None, **options: Any
+    ctx: click.Context,
+    paths: tuple[str, ...],
+    theme: str | None,
+    size: tuple[int, int] | None,
+    press: tuple[str, ...],
+    as_json: bool,
+    export: Path | None,
+    **options: Any,
 ) -> int:
-    """Open the app at Home, on one model (or recorded run), or on a reference and a candidate."""
+    """Open the app at Home, on one model (or recorded run), or on a reference and a candidate.
+
+    --export FILE writes what it would show: the picture of the screen as .svg, its data as .json, .jsonl, .csv, .md
+    or .html.
+    """
     _refuse_typing_slips(paths)
+    reading = {name: options[name] for name in ("i2s_layout", "kernel_config")}
+    if export is not None and is_file(export):
+        export_file(paths, export, reading, Picture(size, theme, press))
+        return 0
+    if size is not None or press:
+        raise click.UsageError("--size and --press are of a picture: --export FILE.svg.")
     headless = export is not None or as_json
     if headless and theme is not None:
         raise click.UsageError("--theme is of the app, which --export and --json do without.")
     if len(paths) == 2:
         request = parity_request(*paths, export, **options)
         return run_parity(request, as_json) if headless else _open_app(paths, request, {}, theme)
-    reading = {name: options[name] for name in ("i2s_layout", "kernel_config")}
     if not headless:
         return _open_app(paths, None, reading, theme)
     if not paths:

@@ -1,15 +1,15 @@
 """`bitnet-tui runs list|prune`: the runs that the app recorded, without the app."""
 
 import time
-from dataclasses import asdict
-from typing import Any
+from pathlib import Path
 
 import click
 
-from bitnet_tui.cli.options import json_option
+from bitnet_tui.cli.options import json_option, path
 from bitnet_tui.cli.streams import emit, emit_json
 from bitnet_tui.core import session, settings
 from bitnet_tui.core.events import dumps
+from bitnet_tui.core.exporting import export_table, runs_table
 from bitnet_tui.core.run_filter import HELP, RunFilter
 from bitnet_tui.core.store import RunInfo, Store
 from bitnet_tui.core.text import GIB, ago, human_bytes, number, safe
@@ -22,8 +22,11 @@ def command() -> None:
 
 @command.command("list")
 @click.argument("terms", metavar="[FILTER]...", nargs=-1)
+@click.option(
+    "--export", metavar="FILE", callback=path, help="Write them as .json, .jsonl, .csv, .md or .html, by suffix."
+)
 @json_option
-def list_runs(terms: tuple[str, ...], as_json: bool) -> None:
+def list_runs(terms: tuple[str, ...], as_json: bool, export: Path | None) -> None:
     """List the runs, newest first; with FILTER only those for which every term holds.
 
     See docs/runs.md for the terms. One that begins with - comes after --.
@@ -31,10 +34,10 @@ def list_runs(terms: tuple[str, ...], as_json: bool) -> None:
     wanted, now, store = RunFilter.parse(" ".join(terms)), time.time(), _store()
     known = store.list()
     runs = [run for run in known if wanted.matches(run, now)]
+    if export is not None:
+        export_table(runs_table(runs), export)
     if as_json:
-        emit_json(
-            dumps({"schema": "bitnet-tui/runs", "schema_version": 1, "runs": list(map(_json, runs))}, indent=True)
-        )
+        emit_json(dumps(runs_table(runs).data, indent=True))
     else:
         emit("".join(f"{_line(run, now)}\n" for run in runs))
     if not runs:
@@ -77,7 +80,3 @@ def _line(run: RunInfo, now: float) -> str:
     verdict = run.verdict or run.problem or run.status
     facts = f"{safe(run.id, 20):<12}{ago(now - run.when):>9}  {human_bytes(run.nbytes):>8}  {safe(verdict, 40):<13}"
     return f"{facts} τ-b {number(run.tau_median):<5} {run.tokens:>7} tokens  {sides}".rstrip()
-
-
-def _json(run: RunInfo) -> dict[str, Any]:
-    return {**asdict(run), "path": str(run.path)}

@@ -1,24 +1,49 @@
 """The command that equals what was asked for in the app, ready to paste into a shell.
 
     parity_command(request)    ->  "bitnet-tui parity a.gguf 'b 2.gguf' --profile fp32 --max-tokens 500"
+    command("info", path)      ->  "bitnet-tui info model.gguf"
 
 A default of the command line is left out, except the profile: a verdict without it says nothing. Knows no screen.
 """
 
 import shlex
+from collections.abc import Mapping
 from typing import Any
 
+from bitnet_tui.core.readings import LAYOUTS
 from bitnet_tui.core.session import NUMERICS
 
-_OPTIONS = ("corpus", "profile", "context", "max_tokens", "numerics", "candidate_numerics")
+_OPTIONS = {
+    **dict.fromkeys(("corpus", "profile", "context", "max_tokens", "candidate_numerics", "kernel_config")),
+    **dict.fromkeys(("candidate_i2s_layout", "candidate_kernel_config", "floor_documents")),
+    "numerics": NUMERICS[0],
+    "i2s_layout": LAYOUTS[0],
+    "seed": 0,
+    "exact": False,
+}
+"""Fields of a request that have an option, with the value that needs none."""
+
+_SPELLED = {"floor_documents": "noise-floor"}
+
+
+def command(*words: str) -> str:
+    """Return a `bitnet-tui` line of `words`, each quoted where a shell needs it."""
+    return shlex.join(["bitnet-tui", *words])
+
+
+def reading_words(reading: Mapping[str, Any]) -> list[str]:
+    """Return the options that say how a model is read, as `core.session.inspect` takes them."""
+    given = {name: value for name, value in reading.items() if value not in (None, LAYOUTS[0])}
+    return [word for name, value in given.items() for word in (f"--{name.replace('_', '-')}", str(value))]
 
 
 def parity_command(request: dict[str, Any]) -> str:
     """Return the `bitnet-tui parity` line of a request, as `core.session.run` takes it."""
     # A side that is not named yet stands there by its name, as in the usage line.
-    line = ["bitnet-tui", "parity", *(request[side] or side.upper() for side in ("reference", "candidate"))]
-    for name in _OPTIONS:
-        value = request.get(name)
-        if value is not None and (name, value) != ("numerics", NUMERICS[0]):
-            line += [f"--{name.replace('_', '-')}", str(value)]
-    return shlex.join(line)
+    line = ["parity", *(request[side] or side.upper() for side in ("reference", "candidate"))]
+    for name, default in _OPTIONS.items():
+        value = request.get(name, default)
+        if value not in (None, default):
+            option = f"--{_SPELLED.get(name, name.replace('_', '-'))}"
+            line += [option] if value is True else [option, str(value)]
+    return command(*line)

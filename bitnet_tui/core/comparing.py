@@ -23,7 +23,7 @@ from bitnet_tui.core import asking, sides
 from bitnet_tui.core.asking import JOURNAL, Request
 from bitnet_tui.core.events import Event
 from bitnet_tui.core.readings import needs_a_word, reading_text
-from bitnet_tui.core.steps import stage
+from bitnet_tui.core.steps import stage, stage_of, tensor_event
 
 EVENTS = {"Stage": "stage", "Plan": "plan", "TokenRow": "token", "DocumentRow": "document"}
 """What `parity.stream` yields, by class, as kinds of events."""
@@ -38,24 +38,46 @@ def compare(request: Request) -> Iterator[Event]:
     contents = {"profile": asdict(gates), "corpus": None if corpus is None else corpus.sha256}
     yield (begun := asking.start(request, contents))
     loaded: list[sides.Opened] = []
+    weights: list[parity.WeightsParity] = []
     with sides.open_checkpoints(named, asking.reading(request), asking.reading(request, "candidate_")) as files:
         # Both headers before any weight: what the second file is refused for must not wait for the first to load.
         headers = [sides.read_header(side, file) for side, file in zip(named, files, strict=True)]
         context = sides.window(request.get("context"), headers)
         yield from _warnings(files, [header.config for header in headers])
+        yield from _compare_weights(files, weights, gates)
         numerics = [asking.numerics(request), request.get("candidate_numerics") or asking.numerics(request)]
         for i, name in enumerate(("reference", "candidate")):
             opening = partial(sides.open_side, named[i], files[i], numerics[i], context)
             yield from stage(f"load {name}", opening, loaded)
     if any(side.kind == "model" for side in named):
         yield from asking.kernel_warning()
-    inputs = _inputs(loaded, corpus)
+    inputs = _inputs(loaded, corpus) | {"weights": weights[0] if weights else None}
     stamp, settings = sides.stamp(*loaded), _settings(request, context)
     variants = _variants(loaded[0].source, settings["seed"])
     with _open_journal(request, settings, {"stamp": stamp, **inputs}) as journal:
         stamp = {**stamp, "id": begun["id"]}
         stream = parity.stream(**inputs, **settings, gates=gates, variants=variants, stamp=stamp, journal=journal)
         yield from _events(stream, gates, request.get("export"))
+
+
+def _compare_weights(
+    files: Sequence[Checkpoint | None], into: list[parity.WeightsParity], gates: parity.Gates
+) -> Iterator[Event]:
+    """Compare what two files store, into `into`; nothing where a side is no file of weights."""
+    first, second = files
+    if first is None or second is None:
+        return
+    yield from stage_of("compare weights", _weights_events(first, second, into))
+    # Known before any token is scored, as the first gate is.
+    yield from ({"event": "gate", **gate.to_json()} for gate in parity.judge_weights(into[0], gates))
+
+
+def _weights_events(first: Checkpoint, second: Checkpoint, into: list[parity.WeightsParity]) -> Iterator[Event]:
+    for step in parity.weights_steps(first, second):
+        if isinstance(step, parity.WeightsParity):
+            into.append(step)
+        else:
+            yield tensor_event("compare", *step)
 
 
 def _settings(request: Request, context: int) -> dict[str, Any]:

@@ -17,6 +17,7 @@ so an older program can show a newer run; a stream without `run.end` was interru
 | `document` | name, tokens, nll_reference, nll_candidate (sums in nats); eval: nll |
 | `stats` | tensor; ternary: neg, zero, pos, code3, scale, entropy; dense: rms, min, max, nan |
 | `tensor` | work (compare, write, verify, scan, record), name, index (from 1), count: progress |
+| `bench` | engine, threads, case, round, seconds (of one operation), index (from 1), count, seconds_left: a sample |
 | `text` | text: a piece of generated text |
 | `warn` | message: what a person should know before the numbers |
 | `report` | report: the finished artifact as an object |

@@ -27,6 +27,12 @@ PRESETS: dict[str, dict[str, str]] = {
         "list.last": "end,G",
         "list.page_down": "pagedown,ctrl+d",
         "list.page_up": "pageup,ctrl+u",
+        "pane.down": "down,j",
+        "pane.up": "up,k",
+        "pane.first": "home,g",
+        "pane.last": "end,G",
+        "pane.page_down": "pagedown,ctrl+d",
+        "pane.page_up": "pageup,ctrl+u",
         "tree.down": "down,j",
         "tree.up": "up,k",
         "tree.open": "right,l",
@@ -48,8 +54,8 @@ NAMED = (
 )
 """Keys with a name; the comma separates keys and the plus modifiers, so these two are written out."""
 
-_PARTS = {"list": ("home", "runs"), "tree": ("inspect",)}
-"""The screens that hold a list or a tree."""
+_PARTS = {"list": ("home", "runs"), "tree": ("inspect",), "pane": ("inspect", "runs")}
+"""The screens that hold a list, a tree, or a pane that scrolls."""
 _MODAL = ("confirm", "form", "help")
 
 _MODIFIED = re.compile(r"(?P<modifiers>(?:(?:ctrl|shift|alt)\+)*)(?P<key>.+)")
@@ -71,13 +77,14 @@ def resolve(actions: Keys, preset: str, changes: Mapping[str, str], source: str)
     for action, text in {**PRESETS[preset], **changes}.items():
         if action not in actions:
             raise SettingError(f"{source}: keymap.{action}: there is no such action.{_hint(action, actions)}")
-        keys[action] = [_key(part.strip(), f"{source}: keymap.{action}") for part in text.split(",")]
+        keys[action] = [checked_key(part.strip(), f"{source}: keymap.{action}") for part in text.split(",")]
     for action in changes:
         _refuse_taken(action, keys, source)
     return keys
 
 
-def _key(text: str, where: str) -> str:
+def checked_key(text: str, where: str) -> str:
+    """Return a key as it is written; `where` begins the SettingError of what is none."""
     match = _MODIFIED.fullmatch(text)
     key = match["key"] if match else ""
     if match is None or not ((len(key) == 1 and key.isprintable() and key not in " +") or key in NAMED):

@@ -12,6 +12,7 @@ of colours, widths or clocks; the screen passes the time in.
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
 
 import numpy as np
 
@@ -22,8 +23,9 @@ from bitnet_tui.core.token_table import TokenTable
 BELIEF_LIMITS = {"lossless": 1.0, "nightly": 0.99, "fp32": 0.95, "quantized": 0.60}
 """The median tau-b a profile asks for (docs, parity §1), until the run's own `gate` event states it."""
 
-FUNNEL = ("tokenizer", "belief", "probability")
-"""Gates in the order in which a failure makes the later ones meaningless."""
+WEIGHTS = "weights"
+FUNNEL = ("tokenizer", "belief", "probability", WEIGHTS)
+"""Gates in the order in which a failure makes the later ones meaningless; weights mean what they mean in any case."""
 
 
 class RunState(Enum):
@@ -92,6 +94,8 @@ class ParityView:
         self.reference = ""
         self.candidate = ""
         self.profile = ""
+        self.request: dict[str, Any] = {}
+        """What was asked for, as `core.session.run` takes it; empty where the stream does not say."""
         self.planned: int | None = None
         self.stages: list[Stage] = []
         self.verdict: str | None = None
@@ -137,6 +141,8 @@ class ParityView:
         self.id = str(event.get("id", ""))
         self.profile = str(event.get("profile", ""))
         self.reference, self.candidate = (_side(event.get(side)) for side in ("reference", "candidate"))
+        request = event.get("request")
+        self.request = dict(request) if isinstance(request, dict) and _names_sides(request) else {}
 
     def _stage(self, event: Event) -> None:
         self.state = RunState.RUNNING
@@ -252,14 +258,19 @@ class ParityView:
     # ---- sentences ----------------------------------------------------------------------------------
 
     def funnel(self) -> list[GateLine]:
-        """Return the three gates in funnel order; the ones not judged yet show the number so far."""
+        """Return the gates in funnel order; the ones not judged yet show the number so far.
+
+        That of weights is shown where the run has one: a recording has none to compare.
+        """
         lines: list[GateLine] = []
         blocked = False
         for name in FUNNEL:
             event = self._gates.get(name)
+            if name == WEIGHTS and event is None:
+                continue
             status = str(event.get("status")) if event else None
             text = self._judged(name, event) if event else self._so_far(name)
-            lines.append(GateLine(name, status, text, blocked))
+            lines.append(GateLine(name, status, text, blocked and name != WEIGHTS))
             # Another tokenizer, another question: whatever follows compares different things.
             blocked = blocked or (name == "tokenizer" and status == "FAIL")
         return lines
@@ -334,7 +345,7 @@ class ParityView:
             return f"τ-b {number(value)} ≥ {number(limit, 2)}"
         if name == "probability":
             return f"|ΔNLL| {number(value, 4)} ≤ {number(limit, 2)}"
-        return f"ids {_percent(value)}"
+        return f"{'tensors' if name == WEIGHTS else 'ids'} {_percent(value)}"
 
     def _so_far(self, name: str) -> str:
         if name == "tokenizer" or not len(self.tokens):
@@ -343,6 +354,10 @@ class ParityView:
             limit = "" if self.limit is None else f" ≥ {number(self.limit, 2)}"
             return f"τ-b {number(self.median_tau)}{limit}?"
         return f"ΔNLL {number(self.delta_nll, 4)}?"
+
+
+def _names_sides(request: dict[str, Any]) -> bool:
+    return all(isinstance(request.get(side), str) for side in ("reference", "candidate"))
 
 
 def _known(value: object) -> float | None:

@@ -168,6 +168,7 @@ KINDS = {
     "record": "proofs.record",
     "replay": "proofs.replay",
     "verify": "proofs.verify",
+    "bench": "benching.bench",
 }
 """Where the function of each kind of request is, in this package."""
 
@@ -186,6 +187,7 @@ def run(request: Request) -> Iterator[Event]:
     | verify | path, runs, tokens |
     | eval | path, corpus=None, context=None, max_tokens=None |
     | generate | path, prompt, max_new, temperature, top_k, top_p, seed |
+    | bench | path, iterations, warmup, threads (empty: all), quick, peers, allow_noise, baseline, command, numerics |
     | stats, scan | path |
     | diff | reference, candidate |
     | convert | path, target, type, allow_lossy, force=False, scale=None, max_shard_size=None, byte_order=None |

@@ -5,8 +5,8 @@
     config.sources["theme"]                # "default", "config.toml", "BITNET_TUI_THEME" or "--theme"
 
 A flag wins over the environment, the environment over `config.toml`, the file over the default. A key that is no
-setting is refused with the nearest name, a value with what is allowed. Reads, never writes. Knows no screen, and of
-keys only how the table `[keymap]` is laid out; `core.keymap` says which actions there are.
+setting is refused with the nearest name, a value with what is allowed. Reads, never writes (`core.config_file`
+does). Knows no screen, and of keys only how the table `[keymap]` is laid out; `core.keymap` says which actions exist.
 
     theme = "bitnet-light"
     models_dirs = ["~/models"]
@@ -92,6 +92,12 @@ def _paths(text: str) -> object:
     return [part for part in text.split(os.pathsep) if part]
 
 
+def _choice(default: str, env: str, about: str, names: Iterable[str], key: str = "") -> Any:
+    """Declare a field that takes one of `names`."""
+    names = tuple(names)
+    return _setting(default, env, about, _one_of(names), key=key, choices=names)
+
+
 def _setting(
     default: Any,
     env: str,
@@ -99,13 +105,15 @@ def _setting(
     read: Callable[[object], Any],
     parse: Callable[[str], object] = str,
     key: str = "",
+    choices: tuple[str, ...] = (),
 ) -> Any:
     """Declare a field: its variable of the environment, one line for people, and how a value is checked.
 
     `parse` turns the text of a variable into what TOML would have held; `key` is the name in the file where it is
-    not that of the field.
+    not that of the field; `choices` are all that is allowed, where that can be listed.
     """
-    return field(default=default, metadata={"env": env, "about": about, "read": read, "parse": parse, "key": key})
+    known = {"env": env, "about": about, "read": read, "parse": parse, "key": key, "choices": choices}
+    return field(default=default, metadata=known)
 
 
 @dataclass(frozen=True)
@@ -120,13 +128,11 @@ class Settings:
     runs_limit_gib: float = _setting(
         5.0, "BITNET_TUI_RUNS_LIMIT_GIB", "the oldest runs are deleted over this size; 0 keeps every run", _gib, _number
     )
-    profile: str = _setting(
-        "quantized", "BITNET_TUI_PROFILE", "limits that a new run of the app begins with", _one_of(PROFILES)
+    profile: str = _choice("quantized", "BITNET_TUI_PROFILE", "limits that a new run of the app begins with", PROFILES)
+    numerics: str = _choice(
+        NUMERICS[0], "BITNET_TUI_NUMERICS", "numerics that a new run of the app begins with", NUMERICS
     )
-    numerics: str = _setting(
-        NUMERICS[0], "BITNET_TUI_NUMERICS", "numerics that a new run of the app begins with", _one_of(NUMERICS)
-    )
-    preset: str = _setting("default", "BITNET_TUI_KEYMAP", "keys to begin with", _one_of(PRESETS), key="keymap.preset")
+    preset: str = _choice("default", "BITNET_TUI_KEYMAP", "keys to begin with", PRESETS, key="keymap.preset")
     keys: Mapping[str, str] = field(default_factory=dict, metadata={"about": "keys of single actions"})
     """Action to keys, as written in `[keymap]`; what they may be is checked by `core.keymap`."""
 
@@ -183,6 +189,50 @@ def load_config(flags: Mapping[str, object] | None = None, env: Mapping[str, str
     if values["keys"]:
         sources["keys"] = path.name
     return Config(Settings(**values), sources, path)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A setting as a person sees and types it."""
+
+    name: str
+    """The field of `Settings`."""
+    key: str
+    """Its name in config.toml."""
+    value: str
+    """What is in force, as it would be typed: folders between the signs that PATH has between them."""
+    source: str
+    env: str
+    about: str
+    choices: tuple[str, ...]
+    """All that is allowed; empty where that cannot be listed."""
+
+    def read(self, text: str) -> str | float | list[str]:
+        """Return what config.toml would hold for the typed `text`. Raises SettingError for what is not allowed."""
+        item = next(item for item in _settings() if item.name == self.name)
+        value = item.metadata["parse"](text)
+        _checked(item, value, self.key)
+        return value
+
+
+def entries(config: Config) -> list[Entry]:
+    """Return every setting but the keys of single actions."""
+    found = []
+    for item in _settings():
+        value, known = getattr(config.settings, item.name), item.metadata
+        text = os.pathsep.join(map(str, value)) if isinstance(value, tuple) else str(value)
+        found.append(
+            Entry(
+                item.name,
+                known["key"] or item.name,
+                text,
+                config.sources[item.name],
+                known["env"],
+                known["about"],
+                known["choices"],
+            )
+        )
+    return found
 
 
 def _settings() -> list[Field[Any]]:

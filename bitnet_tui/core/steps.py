@@ -15,9 +15,19 @@ from bitnet_tui.core.events import Event
 
 def stage(name: str, work: Callable[[], Any], into: list[Any]) -> Iterator[Event]:
     """Run `work` as a stage, appending its result to `into`."""
+
+    def silent() -> Iterator[Event]:
+        into.append(work())
+        yield from ()
+
+    yield from stage_of(name, silent())
+
+
+def stage_of(name: str, events: Iterator[Event]) -> Iterator[Event]:
+    """Yield `events` as those of one stage, which takes as long as they do."""
     yield {"event": "stage", "name": name, "status": "start", "seconds": None}
     begun = time.monotonic()
-    into.append(work())
+    yield from events
     yield {"event": "stage", "name": name, "status": "done", "seconds": time.monotonic() - begun}
 
 

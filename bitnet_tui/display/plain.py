@@ -89,7 +89,7 @@ def parity_lines(report: dict[str, Any]) -> list[str]:
             f"  first different ids: {safe(difference['string'])}, byte {difference['byte_offset']}, "
             f"{safe(repr(difference['text']))}: {difference['ids_reference']} against {difference['ids_candidate']}"
         )
-    lines += ["", *_metric_lines(metrics), *_floor_lines(report["floor"]), ""]
+    lines += ["", *_metric_lines(metrics), *_weights_lines(report["weights"]), *_floor_lines(report["floor"]), ""]
     lines += _precision_lines(report)
     lines.append(
         f"{judgement['verdict']}  (profile {safe(judgement['profile'])}, numerics {report['stamp']['numerics']})"
@@ -146,6 +146,13 @@ def _metric_lines(metrics: dict[str, Any]) -> list[str]:
         f"max |Δ| {_number(metrics['max_abs']['max'], 6)} · JS {_tiny(metrics['js']['mean'])} · "
         f"top-{metrics['top_k']} overlap {_number(_percent(metrics['overlap']['mean']), 2)} %",
     ]
+
+
+def _weights_lines(weights: dict[str, Any] | None) -> list[str]:
+    """Return how many tensors are stored otherwise, judged or not."""
+    if weights is None:
+        return ["weights     not compared: a side is no file whose weights are read here"]
+    return [f"weights     {len(weights['differing'])} of {_count(weights['tensors'], 'tensor')} differ at all"]
 
 
 def _floor_lines(floor: dict[str, Any] | None) -> list[str]:
@@ -258,7 +265,10 @@ class Narrator:
         elif kind == "text":
             self.close()
         elif kind == "tensor":
-            self._tensor(event)
+            self._count(f"{event['work']} {event['index']}/{event['count']} {safe(event['name'])}")
+        elif kind == "bench":
+            where = f"{event['engine']} {event['case']}, {event['index']}/{event['count']} samples"
+            self._count(f"{where} · {event['seconds_left']:.0f} s left")
 
     def close(self) -> None:
         """Clear the progress line."""
@@ -276,11 +286,11 @@ class Narrator:
             self._stream.write(text)
             self._stream.flush()
 
-    def _tensor(self, event: Event) -> None:
+    def _count(self, line: str) -> None:
         now = time.monotonic()
         if self._redraws and now - self._drawn >= REDRAW_SECONDS:
             self._drawn = now
-            self._say(f"{event['work']} {event['index']}/{event['count']} {safe(event['name'])}")
+            self._say(line)
 
     def _progress(self) -> None:
         now = time.monotonic()

@@ -98,6 +98,14 @@ class CompareScreen(BaseScreen):
         more = f" · the first {_LISTED} are listed" if len(both.changes) > _LISTED else ""
         box.border_subtitle = Content(both.summary() + more)
 
+    def selection_text(self) -> str:
+        """Return the changed token under the cursor: its number, its text, both tau-b."""
+        chosen = self.query_one(PickList).chosen
+        if chosen is None or self.comparison is None:
+            return ""
+        change = next(change for change in self.comparison.changes if str(change.index) == chosen.value)
+        return "\t".join([str(change.index + 1), change.text, *map(str, change.tau_b)])
+
     def on_option_list_option_selected(self, _event: OptionList.OptionSelected) -> None:
         """Open the newer run."""
         self.program.open_path(str(self._runs[1].path))

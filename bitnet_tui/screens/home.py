@@ -12,9 +12,11 @@ from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import OptionList, Static
 
+from bitnet_tui.core.command_line import command
 from bitnet_tui.core.scan import FoundModel, Scanned, find_models, search_folders
 from bitnet_tui.core.text import human_bytes, safe
 from bitnet_tui.screens.base import SPINNER, BaseScreen
+from bitnet_tui.screens.export import Offer
 from bitnet_tui.widgets.pick_list import Pick, PickList
 from bitnet_tui.widgets.run_line import run_pick
 
@@ -23,6 +25,7 @@ _ACTIONS = (
     ("app.open", "open a model or a run by its path"),
     ("app.new_run", "new parity run of two models"),
     ("app.theme", "next theme"),
+    ("app.settings", "settings"),
     ("app.help", "keys of this screen"),
     ("ctrl+p", "every command"),
 )
@@ -74,6 +77,7 @@ class HomeScreen(BaseScreen):
     def on_screen_resume(self) -> None:
         """Read the list of runs again; one may have ended."""
         self.run_worker(self._read_runs, group="runs", exclusive=True)
+        self.query_one("#start", Static).update(_start(self.program.key_of))
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
         """Open the entry that was chosen."""
@@ -86,6 +90,19 @@ class HomeScreen(BaseScreen):
         """The path of the highlighted model, a likely side of a new run."""
         chosen = self.query_one("#models", PickList).chosen
         return chosen.value if chosen else None
+
+    def selection_text(self) -> str:
+        """Return the path of what is highlighted in the list with the focus."""
+        chosen = self.focused.chosen if isinstance(self.focused, PickList) else None
+        return chosen.value if chosen else ""
+
+    def command_line(self) -> str:
+        """Return the command that opens what is highlighted."""
+        return command(*filter(None, [self.selection_text()]))
+
+    def offer(self) -> Offer:
+        """Return the picture."""
+        return Offer("home", ())
 
     async def _scan(self) -> None:
         folders = await asyncio.to_thread(search_folders, self.program.settings.models_dirs)

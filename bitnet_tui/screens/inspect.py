@@ -6,21 +6,26 @@ the weights show from another, when they are asked for.
 
 import asyncio
 from functools import partial
+from pathlib import Path
 from typing import Any, ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.containers import Horizontal
 from textual.content import Content
 from textual.timer import Timer
 from textual.widgets import Input, Static, Tree
 
+from bitnet_tui.core.command_line import command, reading_words
+from bitnet_tui.core.exporting import export_table, model_table
 from bitnet_tui.core.feed import Live
 from bitnet_tui.core.inspect_view import InspectView, Row, Shares
 from bitnet_tui.core.text import elide, safe
 from bitnet_tui.screens.base import SPINNER, BaseScreen
+from bitnet_tui.screens.export import Offer
 from bitnet_tui.widgets.error_card import ErrorCard
 from bitnet_tui.widgets.filter_box import FilterBox
+from bitnet_tui.widgets.panes import Pane, ScrollPane
 from bitnet_tui.widgets.rows_view import RowsView
 from bitnet_tui.widgets.tensor_tree import Part, TensorTree
 
@@ -40,7 +45,8 @@ class InspectScreen(BaseScreen):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("slash", "filter", "filter", key_display="/", id="inspect.filter"),
         Binding("s", "scan", "scan", id="inspect.scan"),
-        Binding("y", "copy", "copy name", id="inspect.copy"),
+        Binding("y", "copy", "copy name", id="app.copy"),
+        Binding("e", "export", "export", id="app.export"),
         Binding("o", "app.open", "open", id="app.open"),
     ]
     DEFAULT_CSS = """
@@ -71,10 +77,10 @@ class InspectScreen(BaseScreen):
         yield Static(Content("no model is open · o opens one"), id="facts")
         yield ErrorCard(id="error")
         with Horizontal(id="body"):
-            with Vertical(id="parts", classes="pane"):
+            with Pane(id="parts", classes="pane"):
                 yield FilterBox("part of a name")
                 yield TensorTree(id="tree")
-            with VerticalScroll(id="details", classes="pane", can_focus=False):
+            with ScrollPane(id="details", classes="pane"):
                 yield RowsView(id="rows")
         yield Static(id="progress")
 
@@ -105,6 +111,11 @@ class InspectScreen(BaseScreen):
             return
         self._show(summary)
         self._live = self._start("stats")
+
+    @property
+    def busy(self) -> bool:
+        """Whether statistics or a scan go on."""
+        return self._live is not None or self._scan is not None
 
     def _start(self, kind: str) -> Live | None:
         live = self.program.start({"kind": kind, "path": self.path, **self._reading})
@@ -228,9 +239,22 @@ class InspectScreen(BaseScreen):
         """Narrow the tree to what holds the text."""
         self.query_one(TensorTree).show(self.view, event.value)
 
-    def action_copy(self) -> None:
-        """Copy the name of the selected part: the file's own bytes, unaltered."""
-        name = self.path if self._part.kind == "file" else self._part.key
-        if name:
-            self.app.copy_to_clipboard(name)
-            self.program.say(f"copied {name[:80]}")
+    def selection_text(self) -> str:
+        """Return the name of the selected part, the file's own bytes; in the pane of details its rows."""
+        if self.query_one("#details").has_focus:
+            return "\n".join(f"{label}\t{value}" for label, value in self._details(self._part)[1])
+        return (self.path or "") if self._part.kind == "file" else self._part.key
+
+    def offer(self) -> Offer | None:
+        """Return what the header says, a row a tensor, and the picture."""
+        if self.path is None or not self.view.path:
+            return None
+        words = (self.path, *reading_words(self._reading))
+        table = model_table(self.view.summary)
+        return Offer(Path(self.path).stem or "model", words, lambda file: export_table(table, file), words)
+
+    def command_line(self) -> str:
+        """Return the command that prints what the file holds."""
+        if self.path is None:
+            return ""
+        return command("info", self.path, *(["--scan"] if self.view.scanned else []), *reading_words(self._reading))

@@ -41,7 +41,7 @@ def actions_of(owners: Iterable[type[DOMNode]]) -> dict[str, list[str]]:
 
 def textual_keymap(keys: Mapping[str, Sequence[str]]) -> dict[str, str]:
     """Return a keymap as Textual takes it: keys by Textual's names, joined by commas."""
-    return {action: ",".join(map(_textual_name, some)) for action, some in keys.items()}
+    return {action: ",".join(map(textual_name, some)) for action, some in keys.items()}
 
 
 def written(key: str) -> str:
@@ -57,7 +57,8 @@ def shown(key: str) -> str:
     return _SHOWN.get(key) or written(key)
 
 
-def _textual_name(key: str) -> str:
+def textual_name(key: str) -> str:
+    """Return Textual's name of a key that a person has written."""
     modifiers, _, last = key.rpartition("+")
     (binding,) = Binding.make_bindings([Binding(last, "")])
     return f"{modifiers}+{binding.key}" if modifiers else binding.key

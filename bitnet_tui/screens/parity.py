@@ -15,10 +15,13 @@ from textual.content import Content
 from textual.timer import Timer
 from textual.widgets import Static
 
+from bitnet_tui.core.command_line import command, parity_command
+from bitnet_tui.core.exporting import export_run
 from bitnet_tui.core.feed import Feed, Live
 from bitnet_tui.core.parity_view import ParityView, RunState, TokenStatus
 from bitnet_tui.core.text import duration, elide, number, safe, token_text
 from bitnet_tui.screens.base import SPINNER, BaseScreen
+from bitnet_tui.screens.export import Offer
 from bitnet_tui.widgets.error_card import ErrorCard
 from bitnet_tui.widgets.rank_table import RankTable
 from bitnet_tui.widgets.tau_bars import TauBars
@@ -66,6 +69,7 @@ class ParityScreen(BaseScreen):
         Binding("w", "worst", "worst", id="parity.worst"),
         Binding("f", "first", "First divergence or flip", show=False, id="parity.first"),
         Binding("space", "pause", "pause", id="parity.pause"),
+        Binding("e", "export", "export", id="app.export"),
     ]
     DEFAULT_CSS = """
     ParityScreen {
@@ -152,7 +156,17 @@ class ParityScreen(BaseScreen):
         self.query_one(TokenStrip).show(self.view)
         if self._timer is not None:
             self._timer.resume()
+        self.refresh_bindings()
         self._show()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002
+        """Offer to pause where something is on its way only: the footer has room for six keys."""
+        return action != "pause" or self.frozen or self._feed is not None
+
+    @property
+    def busy(self) -> bool:
+        """Whether events of the run are still read."""
+        return self._feed is not None
 
     @property
     def is_live(self) -> bool:
@@ -179,6 +193,7 @@ class ParityScreen(BaseScreen):
 
     def _ended(self) -> None:
         self._feed = None
+        self.refresh_bindings()
         if self._timer is not None:
             self._timer.pause()
         recorder = self.live.recorder if self.live is not None else None
@@ -212,6 +227,9 @@ class ParityScreen(BaseScreen):
         strip = self.query_one(TokenStrip)
         loading = not len(view.tokens) and (self._feed is not None or bool(view.stages))
         self.set_class(loading, "-loading")
+        if self.focused is None and not loading:
+            # What is hidden loses the focus, and the strip was while the first token was awaited.
+            strip.focus()
         strip.sync()
         if self._follow and strip.count:
             self.cursor = strip.count - 1
@@ -366,6 +384,46 @@ class ParityScreen(BaseScreen):
         if index is None:
             self.program.say(otherwise)
         self._go(index)
+
+    def selection_text(self) -> str:
+        """Return the token at the cursor as a row; in the pane of the ranks, both lists."""
+        tokens, index = self.view.tokens, self.cursor
+        if index >= len(tokens):
+            return ""
+        if self.query_one(RankTable).has_focus:
+            lists = (self.view.tokens.top(index)[side] for side in (0, 1))
+            rows = (
+                [name, str(rank), row.text, str(row.logit)]
+                for name, side in zip(("reference", "candidate"), lists, strict=True)
+                for rank, row in enumerate(side, 1)
+            )
+            return "\n".join("\t".join(row) for row in rows)
+        place = f"{tokens.documents[index]}:{tokens.position(index)}"
+        return "\t".join([str(index + 1), place, tokens.texts[index], str(tokens.value("tau_b", index))])
+
+    def command_line(self) -> str:
+        """Return the command that makes the run again; one that opens it where it does not say how it was made."""
+        if self.view.request:
+            return parity_command(self.view.request)
+        return command(self.path) if self.path is not None else ""
+
+    def offer(self) -> Offer | None:
+        """Return the report of the recorded run, and the picture."""
+        path = self.path
+        if path is None:
+            return None
+
+        def write(file: Path) -> None:
+            export_run(self.program.store.open(Path(path)), path, file)
+
+        return Offer(self.view.id or "run", (path,), write, (path,))
+
+    @property
+    def path(self) -> str | None:
+        """Where the run is recorded: what was opened, or what a live run writes."""
+        if self._replayed is not None or self.live is None or self.live.recorder is None:
+            return self._replayed
+        return self.live.recorder.path
 
     def action_pause(self) -> None:
         """Freeze the view, or bring it up to date; the run itself goes on."""

@@ -11,10 +11,12 @@ from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.containers import Horizontal
 from textual.content import Content
 from textual.widgets import Input, OptionList
 
+from bitnet_tui.core.command_line import command
+from bitnet_tui.core.exporting import export_table, runs_table
 from bitnet_tui.core.inspect_view import Row
 from bitnet_tui.core.run_filter import HELP, RunFilter
 from bitnet_tui.core.session import SettingError
@@ -23,7 +25,9 @@ from bitnet_tui.core.text import human_bytes, number, safe
 from bitnet_tui.screens.base import BaseScreen
 from bitnet_tui.screens.compare import CompareScreen
 from bitnet_tui.screens.confirm import ConfirmScreen
+from bitnet_tui.screens.export import Offer
 from bitnet_tui.widgets.filter_box import FilterBox
+from bitnet_tui.widgets.panes import Pane, ScrollPane
 from bitnet_tui.widgets.pick_list import PickList
 from bitnet_tui.widgets.rows_view import RowsView
 from bitnet_tui.widgets.run_line import run_pick
@@ -44,7 +48,7 @@ class RunsScreen(BaseScreen):
         Binding("R", "again", "run again", id="runs.again"),
         Binding("D", "delete", "delete", id="runs.delete"),
         Binding("slash", "filter", "filter", key_display="/", id="runs.filter"),
-        Binding("y", "copy", "Copy the path", show=False, id="runs.copy"),
+        Binding("e", "export", "export", id="app.export"),
     ]
     DEFAULT_CSS = """
     RunsScreen {
@@ -71,10 +75,10 @@ class RunsScreen(BaseScreen):
     def compose_body(self) -> ComposeResult:
         """The list and its filter at the left, one run in full at the right (below, where it is narrow)."""
         with Horizontal(id="body"):
-            with Vertical(id="list", classes="pane"):
+            with Pane(id="list", classes="pane"):
                 yield FilterBox(HELP)
                 yield PickList(id="runs")
-            with VerticalScroll(id="about", classes="pane", can_focus=False):
+            with ScrollPane(id="about", classes="pane"):
                 yield RowsView(id="rows")
 
     def on_mount(self) -> None:
@@ -189,11 +193,29 @@ class RunsScreen(BaseScreen):
             self.program.say(f"{error.filename}: cannot be deleted: {error.strerror}", severity="error")
         self.reload()
 
-    def action_copy(self) -> None:
-        """Copy the path of the run under the cursor."""
-        if self.selected is not None:
-            self.app.copy_to_clipboard(str(self.selected.path))
-            self.program.say(f"copied {self.selected.path}")
+    def selection_text(self) -> str:
+        """Return the path of the run under the cursor; in the pane beside it, its rows."""
+        run = self.selected
+        if run is None:
+            return ""
+        if self.query_one("#about").has_focus:
+            return "\n".join(f"{label}\t{value}" for label, value in _rows(run))
+        return str(run.path)
+
+    def command_line(self) -> str:
+        """Return the command that lists the same runs."""
+        return command(*self._list_words())
+
+    def _list_words(self) -> tuple[str, ...]:
+        terms = self.query_one(FilterBox).value.split()
+        # What begins with - is a filter's negation here and an option there.
+        return ("runs", "list", *(["--"] if any(term.startswith("-") for term in terms) else []), *terms)
+
+    def offer(self) -> Offer:
+        """Return the runs that the filter lets through, and the picture."""
+        table = runs_table(self.shown())
+        press = ("--press", self.program.key_of("app.runs"))
+        return Offer("runs", press, lambda file: export_table(table, file), self._list_words())
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """Narrow the list; a term that is not finished yet leaves it as it was, and says what is missing."""

@@ -1,8 +1,7 @@
 """The themes of the running app: shipped and the user's own, read again when a file changes.
 
     themes = Themes([shipped, own])
-    for theme in themes.data.values():
-        app.register_theme(textual_theme(theme))
+    themes.use(app, "bitnet-dark")         # returns what is wrong with files or name
     if themes.changed():                   # looks at the files; call it in a thread
         themes.load()
 
@@ -14,8 +13,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from textual.app import App
 from textual.theme import Theme
 
+from bitnet_tui.core.settings import DEFAULT_THEME, nearest
 from bitnet_tui.core.themes import ThemeData, load_themes
 
 
@@ -38,6 +39,19 @@ class Themes:
     def changed(self) -> bool:
         """Return whether a file came, went or was written since `load`."""
         return self._look() != self._seen
+
+    def use(self, app: App[Any], wanted: str) -> list[str]:
+        """Turn `app` to the theme `wanted`, to the default where there is none; return what is wrong, a line each."""
+        for theme in self.data.values():
+            app.register_theme(textual_theme(theme))
+        if wanted in app.available_themes:
+            app.theme = wanted
+            app.refresh_css(animate=False)
+        elif DEFAULT_THEME in self.data:
+            app.theme = DEFAULT_THEME
+            hint = nearest(wanted, self.data) or f" Allowed: {', '.join(self.data)}."
+            return [*self.problems, f"there is no theme '{wanted}'.{hint} {app.theme} is shown."]
+        return list(self.problems)
 
     def after(self, name: str) -> str | None:
         """Return the theme that follows `name`, the first one after the last; None without any."""

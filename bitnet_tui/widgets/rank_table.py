@@ -20,7 +20,7 @@ _NUMBERS = 28
 """Cells of a row that are not token text."""
 
 
-class RankTable(Widget, can_focus=False):
+class RankTable(Widget, can_focus=True):
     """The rank table of the token under the cursor."""
 
     cursor: reactive[int] = reactive(0)

@@ -26,7 +26,7 @@ _EIGHTHS = " ▁▂▃▄▅▆▇█"
 _LABEL = 5
 
 
-class TauBars(Widget, can_focus=False):
+class TauBars(Widget, can_focus=True):
     """A window of bars that follows the cursor."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {

@@ -22,7 +22,8 @@ from bitnet_tui.core.text import token_text
 from bitnet_tui.widgets.token_lines import TokenLines
 
 
-class TokenStrip(ScrollView, can_focus=False):
+# The screen moves the cursor, and the strip scrolls after it: keys of its own would shadow the screen's.
+class TokenStrip(ScrollView, can_focus=True, inherit_bindings=False):
     """Tokens of a `ParityView`, wrapped, with a cursor."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {

@@ -32,8 +32,9 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from bitnet_engine.config import Config
+from bitnet_engine.errors import BitnetError
 from bitnet_engine.layers import rope_tables
-from bitnet_engine.model import Carry, Graph, KVCache, Model, Tap, Weights, block, head
+from bitnet_engine.model import Carry, Graph, KVCache, Model, Tap, Weights, block, embedded, head
 from bitnet_engine.numerics import Numerics
 
 
@@ -53,12 +54,15 @@ def capture(model: Model, tokens: Sequence[int]) -> Iterator[Captured]:
     `result_output` of the last part is what `model.logits` returns.
 
     Raises:
-        BitnetError: no tokens, more than the model has positions for, or an id outside the vocabulary.
+        BitnetError: no tokens, more than the model has positions for, or an id outside the vocabulary; or the model
+            is split over several devices, none of which has a whole result.
     """
+    if model.split.mesh is not None:
+        raise BitnetError(f"The model is split ({model.split.describe()}). Load it without a mesh to capture results.")
     config, numerics, weights = model.config, model.numerics, model.weights
     padded = model._padded(tokens, config.max_positions)
     cache = KVCache.empty(config, padded.shape[0])
-    carry: Carry = (weights.token_embd[padded], cache.k, cache.v)
+    carry: Carry = (embedded(weights, padded, model.split), cache.k, cache.v)
     count = len(tokens)
     yield Captured(None, {"inp_embd": np.asarray(carry[0][:count])})
     for index in range(config.layers):

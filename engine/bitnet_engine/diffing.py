@@ -126,7 +126,7 @@ def diff_steps(first: Checkpoint, second: Checkpoint) -> Iterator[tuple[str, int
 
     Yields (tensor, index, count) before each tensor, and the result last.
     """
-    pairs, only_first, only_second = _pairs(first, second)
+    pairs, only_first, only_second = weight_pairs(first, second)
     compared: list[TensorDiff] = []
     for index, (name, first_name, second_name) in enumerate(pairs, 1):
         yield name, index, len(pairs)
@@ -188,8 +188,12 @@ def _heads(checkpoint: Checkpoint, key: str) -> int | None:
     return value if isinstance(value, int) and value > 0 else None
 
 
-def _pairs(first: Checkpoint, second: Checkpoint) -> tuple[list[tuple[str, str, str]], list[str], list[str]]:
-    """Return (canonical, first's, second's) names of what both hold, and what only one does."""
+def weight_pairs(first: Checkpoint, second: Checkpoint) -> tuple[list[tuple[str, str, str]], list[str], list[str]]:
+    """Return (canonical, first's, second's) names of what both hold, and what only the first, only the second does.
+
+    Raises:
+        FormatError: as `weight_names`.
+    """
     mine, theirs = weight_names(first), weight_names(second)
     _tie(first, mine, theirs)
     _tie(second, theirs, mine)

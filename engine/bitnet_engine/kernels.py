@@ -1,4 +1,4 @@
-"""Which code multiplies trits in this process: the native CPU kernel, or XLA where that was not built or may not run.
+"""Which code multiplies trits in this process: the native CPU kernel, Pallas on a TPU, or else XLA.
 
     kernels.backend().describe()                     # "native avx512-vnni", or "xla (the kernel was not built)"
     kernels.bitlinear(x, codes, scale, layer, rows)  # only where backend().name is "native"
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import jax
 import jax.numpy as jnp
@@ -29,6 +29,10 @@ LIBRARY = "libbitnet_kernels.so"
 CHOICES = ("auto", "native", "xla")
 HANDLERS = ("bitnet_bitlinear", "bitnet_ternary_matmul")
 
+Storage = Literal["trits", "HF_PACKED", "I2_S A", "I2_S B", "TQ2_0", "TQ1_0"]
+STORED: tuple[Storage, ...] = get_args(Storage)
+"""What the kernel's layout is packed from, in the order of pack.cpp: int8 trits `[out, in]`, or a file's own bytes."""
+
 BLOCK_ROWS, LANES, LINE_COLUMNS, FIELDS = 64, 16, 4, 4
 COLUMN_STEP = 16
 RECORD_STEP = 64
@@ -40,7 +44,7 @@ records of 64 bytes, the first of them a header."""
 class Backend:
     """What multiplies, and where it is not the native kernel, why."""
 
-    name: Literal["native", "xla"]
+    name: Literal["native", "pallas", "xla"]
     isa: str | None = None
     why: str = ""
     missed: bool = False
@@ -48,7 +52,7 @@ class Backend:
 
     def describe(self) -> str:
         """Return it in words, for stamps and narration."""
-        return f"native {self.isa}" if self.name == "native" else f"xla ({self.why})"
+        return f"{self.name} {self.isa}" if self.isa else f"{self.name} ({self.why})"
 
 
 @cache
@@ -71,7 +75,8 @@ def backend() -> Backend:
         raise BitnetError(
             f"BITNET_KERNEL is native, but {obstacle}. Install a C++ compiler and bitnet-tui again, or unset it."
         )
-    return Backend("xla", why=obstacle, missed=jax.default_backend() == "cpu")
+    platform = jax.default_backend()
+    return Backend("pallas" if platform == "tpu" else "xla", why=obstacle, missed=platform == "cpu")
 
 
 def isas() -> tuple[str, ...]:
@@ -132,16 +137,28 @@ def _dotted(version: tuple[int, int]) -> str:
     return f"{version[0]}.{version[1]}"
 
 
-def pack(trits: np.ndarray) -> np.ndarray:
-    """Return int8 trits [out, in] in the kernel's layout: uint8 [blocks, bytes of a block]."""
+def tiles_shape(rows: int, columns: int) -> tuple[int, int]:
+    """Return the shape of a matrix in the kernel's layout: blocks, bytes of a block."""
+    lines = -(-columns // COLUMN_STEP) * (COLUMN_STEP // LINE_COLUMNS)
+    return -(-rows // BLOCK_ROWS), lines * BLOCK_ROWS
+
+
+def pack(
+    stored: Storage, data: np.ndarray, shape: tuple[int, int], tiles: np.ndarray, order: np.ndarray | None = None
+) -> bool:
+    """Fill `tiles`, uint8 of `tiles_shape`, from the bytes of a matrix as they are stored, or from int8 trits.
+
+    Row n of the tiles is stored row `order[n]`. Returns whether every code was a trit's; where not, the tiles are worth
+    nothing. The caller has checked that `data` holds a matrix of that shape. Lets other threads run.
+    """
     library = _library()
     assert library is not None  # the caller asked backend()
-    rows, columns = trits.shape
-    blocks, lines = -(-rows // BLOCK_ROWS), -(-columns // COLUMN_STEP) * (COLUMN_STEP // LINE_COLUMNS)
-    trits, packed = np.ascontiguousarray(trits, np.int8), np.empty((blocks, lines * BLOCK_ROWS), np.uint8)
-    sizes = ctypes.c_int64(rows), ctypes.c_int64(columns)
-    library.bitnet_pack(trits.ctypes.data_as(ctypes.c_void_p), *sizes, packed.ctypes.data_as(ctypes.c_void_p))
-    return packed
+    assert data.flags.c_contiguous
+    assert tiles.flags.c_contiguous
+    rows = None if order is None else np.ascontiguousarray(order, np.int64)
+    pointers = [None if array is None else array.ctypes.data_as(ctypes.c_void_p) for array in (data, rows, tiles)]
+    sizes = ctypes.c_int64(shape[0]), ctypes.c_int64(shape[1])
+    return library.bitnet_pack(STORED.index(stored), pointers[0], *sizes, *pointers[1:]) == 0
 
 
 def unpack(codes: UInt8[Array, "*stack blocks bytes"], rows: int, columns: int) -> Int[Array, "*stack rows columns"]:

@@ -10,7 +10,7 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from bitnet_engine.config import LinearClass
 from bitnet_engine.numerics import Numerics
@@ -23,9 +23,13 @@ from bitnet_engine.packing import (
     ternary_matmul,
     unpack,
 )
+from bitnet_engine.sharding import TABLE_STEP
 
 Q8K = 256
 """Activations that share one scale in llama.cpp's Q8_K."""
+
+TABLE_PIECE = 16 * TABLE_STEP
+"""Rows of a head that are widened together."""
 
 # Accelerators round float32 operands to bfloat16 or TF32 unless told otherwise.
 _dot = partial(jnp.matmul, precision=jax.lax.Precision.HIGHEST)
@@ -60,6 +64,29 @@ def float_linear(x: Float[Array, "seq features"], w: Linear) -> Float[Array, "se
     if isinstance(w, PackedTernary):
         return _dot(x, unpack(w).astype(jnp.float32).T) * w.scale
     return _dot(x, _weights(w).T)
+
+
+def table_product(x: Float[Array, "seq features"], table: Float[Array, "rows features"]) -> Float[Array, "seq rows"]:
+    """Return x · tableᵀ in float32, widening a table of 16 bits a piece at a time.
+
+    Whole it would be widened whole, 1.3 GB beside 128 256 rows of 2560. Pieces are whole steps of rows, whatever the
+    table's type: XLA's order of sums depends on the rest, which is another where devices share the table.
+    """
+    rows = table.shape[0]
+    if rows < TABLE_PIECE:
+        padded = jnp.pad(table, ((0, -rows % TABLE_STEP), (0, 0)))
+        return _dot(x, padded.astype(jnp.float32).T)[:, :rows]
+
+    def piece(index: Int[Array, ""], total: Float[Array, "seq rows"]) -> Float[Array, "seq rows"]:
+        start = jnp.minimum(index * TABLE_PIECE, rows - TABLE_PIECE)  # the last one overlaps
+        # XLA slices no bfloat16 on CPU. The barrier makes the table look as if it changed with `start`, without which
+        # all of it is widened once, before the loop.
+        stored, start = jax.lax.optimization_barrier((table, start))
+        part = jax.lax.dynamic_slice_in_dim(stored, start, TABLE_PIECE).astype(jnp.float32)
+        return jax.lax.dynamic_update_slice(total, _dot(x, part.T), (0, start))
+
+    zeros = jnp.zeros((x.shape[0], rows), jnp.float32)
+    return jax.lax.fori_loop(0, -(-rows // TABLE_PIECE), piece, zeros)
 
 
 def _weights(w: Linear) -> Float[Array, "out features"]:

@@ -7,12 +7,17 @@ Loading, converting and comparing all ask here, so that they cannot read one fil
 architecture but the two facts above; no jax.
 """
 
+from dataclasses import replace
+
 import numpy as np
 
 from bitnet_engine.errors import FormatError
-from bitnet_engine.formats import Checkpoint, Trits
+from bitnet_engine.formats import Checkpoint, QuantType, StoredTrits, Trits
 from bitnet_engine.masters import ternarise, ternary_blocks
 from bitnet_engine.naming import is_projection, scale_of
+
+_EXPONENTS = {QuantType.F16: 0x7C00, QuantType.BF16: 0x7F80}
+"""The bits of the exponent, which are all set in infinity and NaN only."""
 
 
 def read_matrix(checkpoint: Checkpoint, name: str, *, master: bool) -> Trits | np.ndarray:
@@ -38,16 +43,53 @@ def read_matrix(checkpoint: Checkpoint, name: str, *, master: bool) -> Trits | n
     return Trits(trits.values, np.asarray(trits.scale * factor))
 
 
+def read_packed(checkpoint: Checkpoint, name: str) -> StoredTrits | None:
+    """Return the ternary matrix `name` still packed, factor and scale in one; None where `read_matrix` must unpack it.
+
+    Raises:
+        FormatError, UnsupportedError, StorageError: as `read_matrix`, but code 3 is not looked for.
+    """
+    found = checkpoint.read_stored(name) if checkpoint.is_ternary(name) else None
+    if found is None:
+        return None
+    return replace(found, scale=float(np.float32(found.scale) * _factor(checkpoint, name)))
+
+
 def read_finite(checkpoint: Checkpoint, name: str) -> np.ndarray:
     """Return the tensor `name` as floats; raises as `read_matrix`."""
     values = checkpoint.read_dense(name)
-    if not np.isfinite(values).all():
-        where = np.argwhere(~np.isfinite(values))[0].tolist()
-        raise FormatError(
-            f"{checkpoint.path}: tensor '{name}' holds NaN or infinity, first at {where}. "
-            f"No result would mean anything; convert the model again."
-        )
+    _expect_finite(checkpoint, name, np.isfinite(values), 0, values.shape)
     return values
+
+
+def read_rows(checkpoint: Checkpoint, name: str, table: np.ndarray, start: int, stop: int) -> None:
+    """Fill these rows of `table` with those of the matrix `name` of floats: float32, or its own type of 16 bits.
+
+    Raises:
+        FormatError, UnsupportedError, StorageError: as `read_matrix` of floats.
+    """
+    first = start * table.shape[1]
+    if table.itemsize == 2:
+        # Its bits, which no conversion could improve.
+        exponent = np.uint16(_EXPONENTS[checkpoint.tensors[name].type])
+        bits = np.frombuffer(checkpoint.row_bytes(name, start, stop), "<u2")
+        _expect_finite(checkpoint, name, bits & exponent != exponent, first, table.shape)
+        table[start:stop].view(np.uint16).reshape(-1)[:] = bits
+    else:
+        rows = checkpoint.read_rows(name, start, stop)
+        _expect_finite(checkpoint, name, np.isfinite(rows), first, table.shape)
+        table[start:stop] = rows
+
+
+def _expect_finite(checkpoint: Checkpoint, name: str, finite: np.ndarray, start: int, shape: tuple[int, ...]) -> None:
+    """Refuse a tensor of that shape whose values from element `start` on are not all finite."""
+    if finite.all():
+        return
+    where = np.unravel_index(start + int(np.argmin(finite)), shape)
+    raise FormatError(
+        f"{checkpoint.path}: tensor '{name}' holds NaN or infinity, first at {[int(i) for i in where]}. "
+        f"No result would mean anything; convert the model again."
+    )
 
 
 def check_shape(checkpoint: Checkpoint, name: str, expected: tuple[int, ...]) -> None:

@@ -9,22 +9,25 @@ All three are one function, `forward`: scoring is a prefill whose every row is k
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int
 
 from bitnet_engine.config import Config
 from bitnet_engine.errors import BitnetError
 from bitnet_engine.layers import Keep, activate, as_is, attention, rms_norm, rope, rope_tables
-from bitnet_engine.linears import linear, to_bfloat16
+from bitnet_engine.linears import linear, table_product, to_bfloat16
 from bitnet_engine.naming import PROJECTIONS
 from bitnet_engine.numerics import Numerics
 from bitnet_engine.packing import Linear, PackedTernary, one_of
+from bitnet_engine.sharding import ONE_DEVICE, WHOLE, Split
 from bitnet_engine.tokenizer import Tokenizer
 
 SMALLEST_BUCKET = 32
@@ -73,7 +76,10 @@ def _at(layer: Int[Array, ""], stacked: PackedTernary | Array) -> PackedTernary 
 
 
 class Weights(eqx.Module):
-    """Everything a forward pass reads. `output` is None where the head is tied to the embedding."""
+    """Everything a forward pass reads. `output` is None where the head is tied to the embedding.
+
+    Both tables are in the type of their file where that has 16 bits; a row is widened where it is read.
+    """
 
     token_embd: Float[Array, "vocab embed"]
     layers: Layers
@@ -103,6 +109,17 @@ class Model:
     weights: Weights
     tokenizer: Tokenizer
     numerics: Numerics = Numerics.EXACT_INT8
+    split: Split = ONE_DEVICE
+    """Over which devices `weights` are shared."""
+
+    def over(self, mesh: Mesh) -> "Model":
+        """Return the same model shared by the devices of `mesh` (`sharding.mesh_of`). Its logits are the same bits."""
+        split = Split.over(mesh, self.config)
+        return replace(self, weights=split.place(self.weights), split=split)
+
+    def on(self, device: Any) -> "Model":
+        """Return the same model on one of `jax.devices()`, to run there beside others."""
+        return replace(self, weights=jax.device_put(self.weights, device))
 
     def logits(self, tokens: Sequence[int]) -> Float[np.ndarray, "seq vocab"]:
         """Return the next-token logits after every prefix of `tokens`, float32.
@@ -111,7 +128,7 @@ class Model:
             BitnetError: no tokens, more than the model has positions for, or an id outside the vocabulary.
         """
         padded = self._padded(tokens, self.config.max_positions)
-        return np.asarray(score(self.config, self.numerics, self.weights, padded))[: len(tokens)]
+        return np.asarray(score(self.config, self.numerics, self.weights, padded, self.split))[: len(tokens)]
 
     def prefill(self, tokens: Sequence[int], max_len: int) -> tuple[Float[Array, " vocab"], KVCache]:
         """Run a prompt; return the logits after its last token and a cache with room for `max_len` positions.
@@ -121,7 +138,13 @@ class Model:
         """
         limit = min(max_len, self.config.max_positions)
         return _prefill(
-            self.config, self.numerics, limit, self.weights, self._padded(tokens, limit), jnp.int32(len(tokens))
+            self.config,
+            self.numerics,
+            limit,
+            self.weights,
+            self._padded(tokens, limit),
+            jnp.int32(len(tokens)),
+            self.split,
         )
 
     def decode(self, token: int, cache: KVCache) -> tuple[Float[Array, " vocab"], KVCache]:
@@ -134,7 +157,7 @@ class Model:
         if int(cache.length) >= cache.k.shape[1]:
             raise BitnetError(f"The cache is full: it was made for {cache.k.shape[1]} positions.")
         self._check_ids(np.asarray([token]))
-        return _decode(self.config, self.numerics, self.weights, jnp.asarray([token], jnp.int32), cache)
+        return _decode(self.config, self.numerics, self.weights, jnp.asarray([token], jnp.int32), cache, self.split)
 
     def _padded(self, tokens: Sequence[int], limit: int) -> Int[Array, " bucket"]:
         ids = np.asarray(tokens, np.int64)
@@ -175,6 +198,8 @@ class Graph:
     config: Config
     numerics: Numerics
     tap: Tap = untapped
+    split: Split = ONE_DEVICE
+    """Over which devices; the config is then that of one of them (`Split.local`)."""
 
     @property
     def keep(self) -> Keep:
@@ -185,7 +210,9 @@ class Graph:
         """Return x, through the norm of its own where the matrix has one, times the matrix `part` of `layer`."""
         if (eps := self.config.input_norm_eps) is not None:
             x = self.tap(f"{part}_norm_in", rms_norm(x, layer.input_norms[part], eps, self.keep))
-        return self.tap(RESULTS[part], linear(x, layer.linears()[part], self.numerics, self.config.linear_class))
+        y = linear(x, layer.linears()[part], self.numerics, self.config.linear_class)
+        whole = self.split.gathers(part)
+        return self.tap(RESULTS[part], self.split.whole(y, self.config.block_shapes()[part][0]) if whole else y)
 
     def norm(self, name: str, x: Float[Array, "*rows features"], gain: Array | None) -> Float[Array, "*rows features"]:
         """Return the norm of x, the result `name`; x itself where the graph has no such norm."""
@@ -197,13 +224,13 @@ Carry = tuple[Float[Array, "seq embed"], Array, Array]
 
 
 def forward(
-    config: Config, numerics: Numerics, weights: Weights, tokens: Int[Array, " seq"], cache: KVCache
+    graph: Graph, weights: Weights, tokens: Int[Array, " seq"], cache: KVCache
 ) -> tuple[Float[Array, "seq embed"], KVCache]:
     """Run `tokens` at the positions that follow the cache; return final hidden states and the grown cache."""
-    graph = Graph(config, numerics)
+    config = graph.config
     positions = cache.length + jnp.arange(tokens.shape[0])
     tables = rope_tables(positions, config.head_dim, config.rope_theta, config.rope_factors, graph.keep)
-    start = weights.token_embd[tokens], cache.k, cache.v
+    start = graph.split.rows(weights.token_embd, tokens), cache.k, cache.v
     (hidden, k, v), _ = jax.lax.scan(
         lambda carry, index: (block(graph, weights.layers, positions, tables, carry, index), None),
         start,
@@ -231,7 +258,7 @@ def block(
     first = positions[0]
     all_k = jax.lax.dynamic_update_slice(all_k, k[None], (index, first, 0, 0))
     all_v = jax.lax.dynamic_update_slice(all_v, v[None], (index, first, 0, 0))
-    mixed = attention(q, one_of(all_k, index), one_of(all_v, index), positions, graph.keep)
+    mixed = graph.split.whole_heads(attention(q, one_of(all_k, index), one_of(all_v, index), positions, graph.keep))
     mixed = graph.norm("attn_sub_norm", graph.tap("kqv_out", mixed), layer.attn_sub_norm)
     hidden = graph.tap("ffn_inp", graph.keep(hidden + graph.linear(mixed, layer, "attn_output")))
     hidden = graph.tap("l_out", graph.keep(hidden + _feed_forward(graph, layer, hidden)))
@@ -252,28 +279,41 @@ def _qkv(
 def _feed_forward(graph: Graph, layer: Layers, hidden: Float[Array, "seq embed"]) -> Float[Array, "seq embed"]:
     x = graph.norm("ffn_norm", hidden, layer.ffn_norm)
     gate = activate(graph.linear(x, layer, "ffn_gate"), graph.config.activation, graph.keep)
-    gated = graph.tap("ffn_gate_par", graph.keep(gate * graph.linear(x, layer, "ffn_up")))
+    gated = graph.split.whole(graph.keep(gate * graph.linear(x, layer, "ffn_up")), graph.config.ffn)
+    gated = graph.tap("ffn_gate_par", gated)
     return graph.linear(graph.norm("ffn_sub_norm", gated, layer.ffn_sub_norm), layer, "ffn_down")
 
 
 def head(graph: Graph, weights: Weights, hidden: Float[Array, "seq embed"]) -> Float[Array, "seq vocab"]:
     """Return the logits of final hidden states."""
-    # Neither side is quantised in the head. HIGHEST keeps GPUs and TPUs from rounding the operands.
+    # Neither side is quantised in the head.
     table = weights.token_embd if weights.output is None else weights.output
     x = graph.norm("result_norm", hidden, weights.output_norm)
-    return graph.tap("result_output", graph.keep(jnp.matmul(x, table.T, precision=jax.lax.Precision.HIGHEST)))
+    logits = graph.keep(table_product(x, table))
+    return graph.tap("result_output", graph.split.whole(logits, graph.config.vocab))
 
 
-@partial(jax.jit, static_argnames=("config", "numerics"))
+@partial(jax.jit, static_argnames="split")
+def embedded(weights: Weights, tokens: Int[Array, " seq"], split: Split) -> Float[Array, "seq embed"]:
+    """Return what the first block is fed: the rows of `tokens`."""
+    return split.run(lambda weights, tokens: split.rows(weights.token_embd, tokens), WHOLE, weights, tokens)
+
+
+@partial(jax.jit, static_argnames=("config", "numerics", "split"))
 def score(
-    config: Config, numerics: Numerics, weights: Weights, tokens: Int[Array, " seq"]
+    config: Config, numerics: Numerics, weights: Weights, tokens: Int[Array, " seq"], split: Split = ONE_DEVICE
 ) -> Float[Array, "seq vocab"]:
     """Return the logits after every id of one padded sequence."""
-    hidden, _ = forward(config, numerics, weights, tokens, KVCache.empty(config, tokens.shape[0]))
-    return head(Graph(config, numerics), weights, hidden)
+    graph = Graph(split.local(config), numerics, split=split)
+
+    def run(weights: Weights, tokens: Int[Array, " seq"]) -> Float[Array, "seq vocab"]:
+        hidden, _ = forward(graph, weights, tokens, KVCache.empty(graph.config, tokens.shape[0]))
+        return head(graph, weights, hidden)
+
+    return split.run(run, WHOLE, weights, tokens)
 
 
-@partial(jax.jit, static_argnames=("config", "numerics", "max_len"))
+@partial(jax.jit, static_argnames=("config", "numerics", "max_len", "split"))
 def _prefill(
     config: Config,
     numerics: Numerics,
@@ -281,16 +321,30 @@ def _prefill(
     weights: Weights,
     tokens: Int[Array, " seq"],
     length: Int[Array, ""],
+    split: Split,
 ) -> tuple[Float[Array, " vocab"], KVCache]:
-    hidden, cache = forward(config, numerics, weights, tokens, KVCache.empty(config, max_len))
-    last = jax.lax.dynamic_slice_in_dim(hidden, length - 1, 1)
-    # Rows behind the prompt hold padding; decode overwrites each before any query can see it.
-    return head(Graph(config, numerics), weights, last)[0], KVCache(cache.k, cache.v, length)
+    graph = Graph(split.local(config), numerics, split=split)
+
+    def run(
+        weights: Weights, tokens: Int[Array, " seq"], length: Int[Array, ""]
+    ) -> tuple[Float[Array, " vocab"], KVCache]:
+        hidden, cache = forward(graph, weights, tokens, KVCache.empty(graph.config, max_len))
+        last = jax.lax.dynamic_slice_in_dim(hidden, length - 1, 1)
+        # Rows behind the prompt hold padding; decode overwrites each before any query can see it.
+        return head(graph, weights, last)[0], KVCache(cache.k, cache.v, length)
+
+    cache = split.cache_specs(jax.eval_shape(partial(KVCache.empty, config, max_len)))
+    return split.run(run, (WHOLE, cache), weights, tokens, length)
 
 
-@partial(jax.jit, static_argnames=("config", "numerics"), donate_argnames="cache")
+@partial(jax.jit, static_argnames=("config", "numerics", "split"), donate_argnames="cache")
 def _decode(
-    config: Config, numerics: Numerics, weights: Weights, token: Int[Array, " one"], cache: KVCache
+    config: Config, numerics: Numerics, weights: Weights, token: Int[Array, " one"], cache: KVCache, split: Split
 ) -> tuple[Float[Array, " vocab"], KVCache]:
-    hidden, cache = forward(config, numerics, weights, token, cache)
-    return head(Graph(config, numerics), weights, hidden)[0], cache
+    graph = Graph(split.local(config), numerics, split=split)
+
+    def run(weights: Weights, token: Int[Array, " one"], cache: KVCache) -> tuple[Float[Array, " vocab"], KVCache]:
+        hidden, cache = forward(graph, weights, token, cache)
+        return head(graph, weights, hidden)[0], cache
+
+    return split.run(run, (WHOLE, split.cache_specs(cache)), weights, token, cache)

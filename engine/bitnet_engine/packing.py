@@ -17,7 +17,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Shaped, UInt8
 
-from bitnet_engine import kernels
+from bitnet_engine import buffers, kernels
+from bitnet_engine.formats import StoredTrits
 
 FIELDS = 4
 ACTIVATION_LEVELS = 127.0
@@ -34,14 +35,14 @@ class PackedTernary(eqx.Module):
     tiled: int | None = eqx.field(static=True, default=None)
     """Output features of a matrix in the native kernel's tiles, which pad them; None where the codes are slabs."""
     layer: Int[Array, ""] | None = None
-    """Which matrix of a tiled stack this is: the kernel finds it there, where slicing it out would copy it."""
+    """Which matrix of the stack this is, for kernels that find it there: slicing it out would copy it."""
 
     @classmethod
     def from_trits(cls, trits: np.ndarray, scale: float) -> "PackedTernary":
         """Pack int8 trits [out, in] with their multiply scale, for what multiplies in this process."""
-        if kernels.backend().name == "native":
-            return cls(jnp.asarray(kernels.pack(trits)), jnp.float32(scale), trits.shape[1], trits.shape[0])
-        return cls(jnp.asarray(pack(trits)), jnp.float32(scale), trits.shape[1])
+        stack = TernaryStack(1, trits.shape)
+        stack.put(0, trits, scale)
+        return jax.tree.map(lambda leaf: leaf[0], stack.finish())
 
     def to_trits(self) -> np.ndarray:
         """Return the int8 trits [*layer, out, in]."""
@@ -51,9 +52,52 @@ class PackedTernary(eqx.Module):
 
     def at(self, layer: Int[Array, ""]) -> "PackedTernary":
         """Return one matrix of the stack."""
-        if self.tiled is not None:
+        if self.tiled is not None or kernels.backend().name == "pallas":
             return replace(self, scale=one_of(self.scale, layer), layer=layer)
         return replace(self, codes=one_of(self.codes, layer), scale=one_of(self.scale, layer))
+
+    def cut(self) -> "PackedTernary":
+        """Return the same matrices, of which `codes` hold some whole tiles or rows only."""
+        return self if self.tiled is None else replace(self, tiled=self.codes.shape[-2] * kernels.BLOCK_ROWS)
+
+
+class TernaryStack:
+    """The ternary matrices of all layers while they are read: each is packed where it stays, so that none is copied.
+
+    stack = TernaryStack(30, (2560, 2560))
+    stack.put(layer, trits, scale)              # of each layer, in any order, from any thread
+    weights = stack.finish()                    # a PackedTernary [layer, …]; the stack is not touched again
+    """
+
+    def __init__(self, layers: int, shape: tuple[int, ...]) -> None:
+        self._shape = shape[0], shape[1]
+        self.tiled = kernels.backend().name == "native"
+        """Whether it takes what a file holds as it is; slabs take trits only."""
+        each = kernels.tiles_shape(*self._shape) if self.tiled else (shape[0], -(-shape[1] // FIELDS))
+        self._codes = buffers.empty((layers, *each), np.dtype(np.uint8))
+        self._scales = np.zeros(layers, np.float32)
+
+    def put(self, layer: int, trits: np.ndarray, scale: float) -> None:
+        """Pack int8 trits [out, in] as the matrix of `layer`."""
+        self._scales[layer] = scale
+        if self.tiled:
+            kernels.pack("trits", np.ascontiguousarray(trits, np.int8), self._shape, self._codes[layer])
+        else:
+            self._codes[layer] = pack(trits)
+
+    def put_stored(self, layer: int, stored: StoredTrits, order: np.ndarray | None) -> bool:
+        """Pack what a file holds as the matrix of `layer`, its row `order[n]` as row n; for tiles only.
+
+        Returns False, with nothing packed that means anything, where a code is no trit's.
+        """
+        self._scales[layer] = stored.scale
+        data = np.frombuffer(stored.data, np.uint8)
+        return kernels.pack(stored.packing, data, self._shape, self._codes[layer], order)
+
+    def finish(self) -> PackedTernary:
+        """Return the stack, over the memory that was filled."""
+        tiled = self._shape[0] if self.tiled else None
+        return PackedTernary(buffers.hand_over(self._codes), jnp.asarray(self._scales), self._shape[1], tiled)
 
 
 class BlockTernary(eqx.Module):
@@ -132,9 +176,12 @@ def _to_trits(codes: Array, features: int) -> np.ndarray:
 
 def unpack(w: PackedTernary | BlockTernary) -> Int[Array, "out features"]:
     """Return the int8 trits of one matrix, inside a compiled program."""
-    if isinstance(w, PackedTernary) and w.tiled is not None:
-        return kernels.unpack(w.codes if w.layer is None else one_of(w.codes, w.layer), w.tiled, w.features)
-    planes = [(w.codes >> 2 * field & 3).astype(jnp.int8) - jnp.int8(1) for field in range(FIELDS)]
+    codes = w.codes
+    if isinstance(w, PackedTernary):
+        codes = codes if w.layer is None else one_of(codes, w.layer)
+        if w.tiled is not None:
+            return kernels.unpack(codes, w.tiled, w.features)
+    planes = [(codes >> 2 * field & 3).astype(jnp.int8) - jnp.int8(1) for field in range(FIELDS)]
     return jnp.concatenate(planes, axis=-1)[:, : w.features]
 
 
@@ -169,6 +216,10 @@ def ternary_matmul(q: Int[Array, "seq features"], w: PackedTernary | BlockTernar
     """
     if isinstance(w, PackedTernary) and w.tiled is not None:
         return kernels.ternary_matmul(q, w.codes, _layer(w), w.tiled)
+    if isinstance(w, PackedTernary) and kernels.backend().name == "pallas":
+        from bitnet_engine import pallas_kernels  # half a second that nobody without a TPU should wait
+
+        return pallas_kernels.ternary_matmul(q, w.codes, _layer(w))
     rows, slab = q.shape[0], w.codes.shape[-1]
     padded = jnp.pad(q, ((0, 1 if rows == 1 else 0), (0, FIELDS * slab - w.features)))
     total = jnp.zeros((padded.shape[0], w.codes.shape[-2]), jnp.int32)

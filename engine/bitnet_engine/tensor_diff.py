@@ -109,7 +109,7 @@ def _compare_trits(name: str, reference: Side, candidate: Side) -> TensorDiff:
     different = int(np.count_nonzero(wrong))
     rows = np.flatnonzero(wrong.any(axis=1))[:SHOWN_ROWS].tolist() if different else []
     scales = a.uniform_scale(), b.uniform_scale()
-    several = None in scales and not different
+    apart = _apart(a, b) if None in scales and not different else None
     notes = [f"the {who} is float, read as trits" for who, side in _named(reference, candidate) if _is_float(side)]
     notes += [hint] if (hint := _explain(a, b, different, candidate.heads)) else []
     return _result(
@@ -122,9 +122,17 @@ def _compare_trits(name: str, reference: Side, candidate: Side) -> TensorDiff:
         rows=tuple(rows),
         reference_scale=scales[0],
         candidate_scale=scales[1],
-        max_abs=float(np.abs(b.dense() - a.dense()).max()) if several else None,
+        max_abs=None if apart is None else apart[0],
+        max_rel=None if apart is None else apart[1],
         note="; ".join(notes),
     )
+
+
+def _apart(a: Trits, b: Trits) -> tuple[float, float]:
+    """Return the largest |b − a|, and that over the largest |a|."""
+    weights = a.dense()
+    farthest, largest = float(np.abs(b.dense() - weights).max()), float(np.abs(weights).max())
+    return farthest, farthest / largest if largest else math.inf
 
 
 def _named(reference: Side, candidate: Side) -> tuple[tuple[str, Side], tuple[str, Side]]:

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from bitnet_engine.model import SMALLEST_BUCKET, Model
+from bitnet_engine.model import SMALLEST_BUCKET, Model, embedded
 from bitnet_engine.numerics import Numerics
 
 # The unit in the last place as a step of the bits of a float32, by what activations are kept in.
@@ -38,7 +38,8 @@ class HalfUlp:
         weights = self.model.weights
         # As many rows as the tokens are padded to: few shapes mean few compilations.
         ids = self.model._padded(tokens, self.model.config.max_positions)
-        rows = jnp.asarray(self._moved(np.asarray(weights.token_embd[ids])))
+        split = self.model.split
+        rows = split.place_table(jnp.asarray(self._moved(np.asarray(embedded(weights, ids, split)))))
         # A head that is tied to the embedding keeps the rows it had.
         output = weights.token_embd if weights.output is None else weights.output
         table = eqx.tree_at(

@@ -16,7 +16,6 @@ namespace {
 
 // Rows that a task multiplies with one block: a multiple of every kernel's tile, few enough to stay in L2.
 constexpr int64_t kRowsPerTask = 96;
-constexpr int64_t kTasksPerThread = 4;
 // Below so many floats, waking another thread costs more than quantising.
 constexpr int64_t kQuantizeGrain = 16384;
 
@@ -70,8 +69,7 @@ void run(ffi::ThreadPool& pool, const Call& call, const Fill& fill) {
   // Tasks of one block follow each other, so that a thread finds the block in its cache.
   const int64_t parts = (call.rows + kRowsPerTask - 1) / kRowsPerTask;
   const int64_t tasks = call.blocks * parts;
-  const int64_t grain = std::max<int64_t>(1, tasks / (kTasksPerThread * std::max<int64_t>(1, pool.num_threads())));
-  parallel_for(pool, tasks, grain, [&](int64_t begin, int64_t end) {
+  parallel_for(pool, tasks, 1, [&](int64_t begin, int64_t end) {
     for (int64_t task = begin; task < end; ++task) {
       const int64_t first = task % parts * kRowsPerTask;
       call.kernel->multiply(call.product, task / parts, first, std::min(first + kRowsPerTask, call.rows));

@@ -23,7 +23,15 @@ if TYPE_CHECKING:
     from bitnet_parity.evaluation import Evaluation, ScoredDocument, evaluate
     from bitnet_parity.failures import FailureLog
     from bitnet_parity.floor import Floor
-    from bitnet_parity.gates import GateResult, Judgement, Numbers, Verdict, judge, judge_tokenizer
+    from bitnet_parity.gates import (
+        GateResult,
+        Judgement,
+        Numbers,
+        Verdict,
+        judge,
+        judge_tokenizer,
+        judge_weights,
+    )
     from bitnet_parity.metrics import WindowMetrics, measure
     from bitnet_parity.profiles import Gates
     from bitnet_parity.report import Report
@@ -32,6 +40,7 @@ if TYPE_CHECKING:
     from bitnet_parity.statistics import ClusteredMean, bootstrap_interval, clustered_mean
     from bitnet_parity.tau import tau_b, tau_b_rows
     from bitnet_parity.tokenization import BATTERY, TokenizerDifference, TokenizerParity, compare_tokenizers
+    from bitnet_parity.weights import TensorParity, WeightsParity, weights_steps
 
 _MODULES = {
     "belief": ("Belief",),
@@ -40,7 +49,7 @@ _MODULES = {
     "evaluation": ("Evaluation", "ScoredDocument", "evaluate"),
     "failures": ("FailureLog",),
     "floor": ("Floor",),
-    "gates": ("GateResult", "Judgement", "Numbers", "Verdict", "judge", "judge_tokenizer"),
+    "gates": ("GateResult", "Judgement", "Numbers", "Verdict", "judge", "judge_tokenizer", "judge_weights"),
     "metrics": ("WindowMetrics", "measure"),
     "profiles": ("Gates",),
     "report": ("Report",),
@@ -49,6 +58,7 @@ _MODULES = {
     "statistics": ("ClusteredMean", "bootstrap_interval", "clustered_mean"),
     "tau": ("tau_b", "tau_b_rows"),
     "tokenization": ("BATTERY", "TokenizerDifference", "TokenizerParity", "compare_tokenizers"),
+    "weights": ("TensorParity", "WeightsParity", "weights_steps"),
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
 
@@ -74,11 +84,13 @@ __all__ = [  # spelled out for type checkers; a test holds it equal to the table
     "ScoredDocument",
     "Side",
     "Stage",
+    "TensorParity",
     "TokenRow",
     "TokenizerDifference",
     "TokenizerParity",
     "TokenizerSource",
     "Verdict",
+    "WeightsParity",
     "WindowMetrics",
     "bootstrap_interval",
     "clustered_mean",
@@ -87,12 +99,14 @@ __all__ = [  # spelled out for type checkers; a test holds it equal to the table
     "evaluate",
     "judge",
     "judge_tokenizer",
+    "judge_weights",
     "load_corpus",
     "measure",
     "parse_side",
     "stream",
     "tau_b",
     "tau_b_rows",
+    "weights_steps",
     "windows",
 ]
 

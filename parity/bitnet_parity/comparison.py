@@ -6,14 +6,16 @@
 The reference's tokenizer makes the ids and both sides are fed the same ones (teacher-forced): no side's own
 choice moves the path. Where the tokenizers differ the comparison goes on with the reference's ids, and the
 gate says so. Before any of it the reference is measured against variants of itself, for no limit is finer than
-that. Memory: the ids of the corpus, one window of logits a side, a few numbers a token. Knows no engine: a side
-is anything with `.logits`.
+that. Memory: the ids of the corpus, one window of logits a side, more with replicas, and a few numbers a token.
+Knows no engine: a side is anything with `.logits`.
 """
 
 import time
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import groupby
+from operator import itemgetter
 from typing import Any, NotRequired, TypedDict, Unpack
 
 from bitnet_engine.errors import SettingError
@@ -26,11 +28,12 @@ from bitnet_parity.journal import Journal
 from bitnet_parity.profiles import Gates
 from bitnet_parity.report import Report, gather
 from bitnet_parity.rows import DocumentRow, Plan, Stage, TokenRow, finite
-from bitnet_parity.scoring import EncodedDocument, ScoredWindow, Scorer
+from bitnet_parity.scoring import EncodedDocument, ScoredWindow, Scorer, Sides
 from bitnet_parity.sources import LogitSource, TokenizerSource
 from bitnet_parity.tally import Tally
 from bitnet_parity.token_corpus import TokenCorpus
 from bitnet_parity.tokenization import TokenizerParity, compare_tokenizers
+from bitnet_parity.weights import WeightsParity
 
 Item = Stage | Plan | TokenizerParity | TokenRow | DocumentRow | Report
 """What `stream` yields: tokenizers, plan, then for each document its tokens and its row, the report last."""
@@ -53,7 +56,9 @@ class Inputs(TypedDict):
 
     `stamp` and the descriptions are copied into the report; the stamp's `id` and the descriptions' `sha256`,
     where there are any, are named in every failure. A `journal` keeps what is
-    measured, and answers for what it has kept from an interrupted run of the same inputs.
+    measured, and answers for what it has kept from an interrupted run of the same inputs. `weights` are what
+    `weights.weights_steps` found, where both sides are files; they are judged with the rest. `replicas` are both sides
+    again, on other devices: windows go to whichever is free, and no number depends on which.
     """
 
     reference: LogitSource
@@ -73,6 +78,8 @@ class Inputs(TypedDict):
     reference_description: NotRequired[Mapping[str, Any]]
     candidate_description: NotRequired[Mapping[str, Any]]
     journal: NotRequired[Journal | None]
+    weights: NotRequired[WeightsParity | None]
+    replicas: NotRequired[Sequence[Sides]]
 
 
 def compare(**inputs: Unpack[Inputs]) -> Report:
@@ -164,12 +171,13 @@ class _Run:
             top_k=self.settings["top_k"],
             belief=self._belief,
             journal=self._inputs.get("journal"),
+            replicas=self._inputs.get("replicas", ()),
         )
         documents = self._documents()
         yield Plan(len(documents), sum(document.tokens for document in documents))
-        for document in documents:
-            nll_reference = nll_candidate = 0.0
-            for window in scorer.windows(document):
+        for number, windows in groupby(scorer.windows(documents), key=itemgetter(0)):
+            document, nll_reference, nll_candidate = documents[number], 0.0, 0.0
+            for _, window in windows:
                 nll_reference += sum(row.nll_reference for row in window.rows)
                 nll_candidate += sum(row.nll_candidate for row in window.rows)
                 self._count(window)
@@ -179,7 +187,7 @@ class _Run:
 
     def report(self) -> Report:
         metrics, rows = self._tally.summary(self._rows, self._belief.describe()), tuple(self._rows)
-        corpus = self._inputs["corpus"]
+        corpus, weights = self._inputs["corpus"], self._inputs.get("weights")
         return Report(
             stamp=self._stamp,
             reference=self._reference,
@@ -197,7 +205,8 @@ class _Run:
             documents=rows,
             failures=len(self._failures) + self._failures.omitted,
             failures_omitted=self._failures.omitted,
-            judgement=judge(gather(self._tokenizer, self._floor, metrics, rows), self._inputs["gates"]),
+            judgement=judge(gather(self._tokenizer, self._floor, metrics, rows, weights), self._inputs["gates"]),
+            weights=weights,
             failure_log=self._failures,
         )
 

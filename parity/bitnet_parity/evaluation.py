@@ -3,12 +3,15 @@
     for item in evaluate(model, model.tokenizer, corpus, context=512): ...     # Plan, rows, Evaluation
 
 Windows and document shares are those of a comparison, so that `eval` of a model and `parity` of it agree to the
-bit. Memory: one window of logits. Knows no engine: a model is anything with `.logits`.
+bit. Memory: one window of logits a device. Knows no engine: a model is anything with `.logits`.
 """
 
 from array import array
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -16,6 +19,7 @@ import numpy as np
 from bitnet_engine.errors import CorpusError
 from bitnet_parity.comparison import limited
 from bitnet_parity.corpus import Corpus, windows
+from bitnet_parity.fan_out import in_order
 from bitnet_parity.metrics import target_nll
 from bitnet_parity.rows import Plan, finite
 from bitnet_parity.scoring import EncodedDocument, predictions
@@ -77,8 +81,11 @@ def evaluate(
     *,
     context: int,
     max_tokens: int | None = None,
+    replicas: Sequence[LogitSource] = (),
 ) -> Iterator[Plan | ScoredDocument | Evaluation]:
     """Score `corpus` and yield the plan, a row a document, and the evaluation last.
+
+    `replicas` are the source again, on other devices: windows go to whichever is free, and no number depends on which.
 
     Raises:
         CorpusError: the corpus holds no token to score.
@@ -95,10 +102,22 @@ def evaluate(
         raise CorpusError(f"{corpus.path}: no token can be scored; a document needs at least one after its beginning")
     yield Plan(len(documents), sum(document.tokens for document in documents))
     rows: list[ScoredDocument] = []
-    for document in documents:
-        nll = 0.0
-        for path in windows(document.ids, bos=tokenizer.bos, context=context):
-            nll += sum(target_nll(predictions("model", source, path), path[1:], tokenizer.vocab_size).tolist())
-        rows.append(ScoredDocument(document.name, document.tokens, nll))
+    paths = (
+        (i, path)
+        for i, document in enumerate(documents)
+        for path in windows(document.ids, bos=tokenizer.bos, context=context)
+    )
+    scored = in_order(paths, [partial(_nll, each, tokenizer.vocab_size) for each in (source, *replicas)])
+    for i, sums in groupby(scored, key=itemgetter(0)):
+        nll = 0.0  # not by sum(), which newer Pythons compensate
+        for _, of_window in sums:
+            nll += of_window
+        rows.append(ScoredDocument(documents[i].name, documents[i].tokens, nll))
         yield rows[-1]
     yield Evaluation(corpus, tuple(rows), {"context": context, "max_tokens": max_tokens})
+
+
+def _nll(source: LogitSource, vocab: int, window: tuple[int, list[int]]) -> tuple[int, float]:
+    """Return the number of a window's document, and the sum of the nll of its tokens."""
+    document, path = window
+    return document, sum(target_nll(predictions("model", source, path), path[1:], vocab).tolist())

@@ -50,13 +50,17 @@ def render(report: Mapping[str, Any], suffix: str) -> bytes:
 
 
 def rows(report: Mapping[str, Any]) -> Iterator[Row]:
-    """Yield everything that a report says, flat: the verdict, gates, metrics, sides, settings, stamp, documents."""
+    """Yield all that a report says, flat: verdict, gates, metrics, sides, settings, stamp, weights, documents."""
     yield "verdict", "verdict", report["judgement"]["verdict"]
     yield "verdict", "profile", report["judgement"]["profile"]
     for gate in report["judgement"]["gates"]:
         yield from _flat("gate", {key: value for key, value in gate.items() if key != "gate"}, gate["gate"])
     for section in ("metrics", "reference", "candidate", "corpus", "settings", "stamp"):
         yield from _flat(section, report[section], "")
+    if report["weights"] is not None:
+        yield "weights", "tensors", report["weights"]["tensors"]
+        for tensor in report["weights"]["differing"]:
+            yield from _flat("weights", {key: value for key, value in tensor.items() if key != "name"}, tensor["name"])
     for document in report["documents"]:
         numbers = {key: value for key, value in document.items() if key != "name"}
         yield from _flat("document", numbers, document["name"])
@@ -66,7 +70,8 @@ def markdown(report: Mapping[str, Any]) -> bytes:
     """Return the verdict, the gates and the metrics as Markdown tables."""
     judgement = report["judgement"]
     sides = [
-        f"- {side}: {_md(report[side].get('path'))}{_precision(report[side])}" for side in ("reference", "candidate")
+        f"- {side}: {markdown_text(report[side].get('path'))}{_precision(report[side])}"
+        for side in ("reference", "candidate")
     ]
     gates = [[gate[key] for key in ("gate", "status", "value", "limit", "detail")] for gate in judgement["gates"]]
     metrics = [[name, value] for section, name, value in rows(report) if section == "metrics"]
@@ -74,12 +79,12 @@ def markdown(report: Mapping[str, Any]) -> bytes:
         f"# Parity: {judgement['verdict']}",
         "",
         *sides,
-        f"- corpus: {_md(report['corpus'].get('name'))}, {len(report['documents'])} documents",
-        f"- profile: {_md(judgement['profile'])}",
+        f"- corpus: {markdown_text(report['corpus'].get('name'))}, {len(report['documents'])} documents",
+        f"- profile: {markdown_text(judgement['profile'])}",
         "",
-        *_table(["gate", "status", "value", "limit", "detail"], gates),
+        *markdown_table(["gate", "status", "value", "limit", "detail"], gates),
         "",
-        *_table(["metric", "value"], metrics),
+        *markdown_table(["metric", "value"], metrics),
     ]
     return ("\n".join(lines) + "\n").encode()
 
@@ -115,11 +120,12 @@ def _csv(report: Mapping[str, Any]) -> bytes:
     stream = io.StringIO(newline="")
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(("section", "name", "value"))
-    writer.writerows(tuple(map(_cell, row)) for row in rows(report))
+    writer.writerows(tuple(map(csv_cell, row)) for row in rows(report))
     return stream.getvalue().encode()
 
 
-def _cell(value: Any) -> Any:
+def csv_cell(value: Any) -> Any:
+    """Return a value as a cell that no spreadsheet runs."""
     if value is None:
         return ""
     if not isinstance(value, str):
@@ -135,14 +141,16 @@ def _html(report: Mapping[str, Any]) -> bytes:
     return html(report)
 
 
-def _table(head: list[str], body: list[list[Any]]) -> list[str]:
-    lines = [head, ["---"] * len(head), *([_md(value) for value in row] for row in body)]
+def markdown_table(head: list[str], body: list[list[Any]]) -> list[str]:
+    """Return the lines of a Markdown table."""
+    lines = [head, ["---"] * len(head), *([markdown_text(value) for value in row] for row in body)]
     return [f"| {' | '.join(line)} |" for line in lines]
 
 
-def _md(value: Any) -> str:
+def markdown_text(value: Any) -> str:
+    """Return a value as Markdown shows it, none of its characters meaning anything."""
     return shown(value).translate(_MARKDOWN) if isinstance(value, str) else shown(value)
 
 
 def _precision(side: Mapping[str, Any]) -> str:
-    return f" ({_md(side['precision'])})" if side.get("precision") else ""
+    return f" ({markdown_text(side['precision'])})" if side.get("precision") else ""

@@ -16,6 +16,7 @@ from typing import Any
 
 from bitnet_parity.profiles import Gates
 from bitnet_parity.statistics import ClusteredMean, clustered_mean, documents_needed
+from bitnet_parity.weights import TensorParity, WeightsParity
 
 MIN_DOCUMENTS = 20
 """A mean over fewer documents never passes, however narrow its interval looks (docs/parity.md §3)."""
@@ -34,7 +35,8 @@ class Numbers:
     """All that the gates look at. NaN or a count of undefined values says what is missing.
 
     nll_* and `counts` hold one sum in nats and one count of tokens for each document. `tau_b_estimated` tokens have
-    an estimate with the mean standard error `tau_b_error`. floor_* are those of `floor.Floor`.
+    an estimate with the mean standard error `tau_b_error`. floor_* are those of `floor.Floor`. `weights` are None
+    where a side is no file whose weights could be compared.
     """
 
     strings: int
@@ -52,6 +54,7 @@ class Numbers:
     nll_reference: Sequence[float]
     nll_candidate: Sequence[float]
     counts: Sequence[int]
+    weights: WeightsParity | None = None
 
 
 @dataclass(frozen=True)
@@ -99,6 +102,7 @@ def judge(numbers: Numbers, gates: Gates) -> Judgement:
         tokenizer,
         _told(belief, gates.median_tau_b, gates),
         _told(probability, gates.delta_mean_nll, gates),
+        *judge_weights(numbers.weights, gates),
     )
     statuses = {result.status for result in results}
     verdict = next((v for v in (Verdict.FAIL, Verdict.INCONCLUSIVE) if v in statuses), Verdict.PASS)
@@ -106,10 +110,10 @@ def judge(numbers: Numbers, gates: Gates) -> Judgement:
 
 
 def _told(result: GateResult, asked: float, gates: Gates) -> GateResult:
-    """Say where a limit is another than the profile's."""
+    """Say where a limit is another than the profile's; what it is now stands in the result."""
     if result.limit == asked:
         return result
-    why = f"limit {asked:g} widened to {result.limit:.6g}, {gates.floor_factor:g} × the noise floor"
+    why = f"widened from {asked:g} to {gates.floor_factor:g} × the noise floor"
     return replace(result, detail=f"{why}; {result.detail}")
 
 
@@ -119,6 +123,36 @@ def judge_tokenizer(strings: int, equal: int, gates: Gates) -> GateResult:
     over = rate > gates.tokenizer_rate if gates.tokenizer_rate_excluded else rate >= gates.tokenizer_rate
     detail = f"{equal} of {strings} strings have the same ids"
     return GateResult("tokenizer", _pass_if(over), rate, gates.tokenizer_rate, detail)
+
+
+def judge_weights(weights: WeightsParity | None, gates: Gates) -> tuple[GateResult, ...]:
+    """Judge the share of tensors that are within the limits: all must be. No gate where there is nothing to judge."""
+    if weights is None or not gates.weights:
+        return ()
+    outside = [tensor for tensor in weights.differing if not _within(tensor, gates)]
+    agree = weights.tensors - len(outside)
+    rate = agree / weights.tensors if weights.tensors else math.nan
+    detail = f"{agree} of {weights.tensors} tensors agree"
+    if outside:
+        detail += f"; the first that does not: {_described(outside[0])}"
+    return (GateResult("weights", _pass_if(rate == 1.0), rate, 1.0, detail),)
+
+
+def _within(tensor: TensorParity, gates: Gates) -> bool:
+    limits = {"ternary": gates.scale_error, "vector": gates.norm_error, "table": gates.table_error}
+    if tensor.error is None or tensor.kind not in limits:
+        return False
+    trits = tensor.kind != "ternary" or (tensor.trits is not None and tensor.trits >= gates.trit_rate)
+    return trits and tensor.error <= limits[tensor.kind]
+
+
+def _described(tensor: TensorParity) -> str:
+    facts = []
+    if tensor.trits is not None:
+        facts.append(f"{100 * tensor.trits:.4g} % of its trits are equal")
+    if tensor.error is not None:
+        facts.append(f"{'its scale' if tensor.kind == 'ternary' else 'it'} is off by {tensor.error:.3g} of itself")
+    return f"{tensor.name}: {'; '.join([*facts, *([tensor.note] if tensor.note else [])]) or 'nothing to compare by'}"
 
 
 def _belief(numbers: Numbers, gates: Gates) -> GateResult:

@@ -36,6 +36,16 @@ class Gates:
     exact: bool
     floor_factor: float
     """How many times the noise floor the two limits above are at least; 0 takes them as they are."""
+    weights: bool
+    """Whether stored weights are judged, where both sides are files, by the limits below."""
+    trit_rate: float
+    """Least share of equal trits in a matrix."""
+    scale_error: float
+    """Largest relative difference of a matrix's scale."""
+    norm_error: float
+    """Largest difference in a norm or a bias, relative to its largest magnitude."""
+    table_error: float
+    """The same of an embedding, a head or a dense matrix."""
 
     @classmethod
     def profile(cls, name: str) -> "Gates":
@@ -74,6 +84,12 @@ class Gates:
         )
 
 
+BF16_SCALE = 2.0**-8
+"""Scales, and gains, that were rounded to bfloat16 are this near; one that is wrong never is (docs/formats.md §5)."""
+
+# An embedding of four bits is within a tenth of its largest number.
+_STORED = {"trit_rate": 1.0, "scale_error": BF16_SCALE, "norm_error": BF16_SCALE, "table_error": 0.1}
+
 PROFILES: dict[str, dict[str, Any]] = {
     "lossless": {
         "tokenizer_rate": 1.0,
@@ -82,6 +98,11 @@ PROFILES: dict[str, dict[str, Any]] = {
         "delta_mean_nll": 0.0,
         "exact": True,
         "floor_factor": 0.0,
+        "weights": True,
+        "trit_rate": 1.0,
+        "scale_error": 0.0,
+        "norm_error": 0.0,
+        "table_error": 0.0,
     },
     "nightly": {
         "tokenizer_rate": 1.0,
@@ -90,6 +111,11 @@ PROFILES: dict[str, dict[str, Any]] = {
         "delta_mean_nll": 2e-3,
         "exact": False,
         "floor_factor": 2.0,
+        "weights": True,
+        "trit_rate": 1.0,
+        "scale_error": BF16_SCALE,
+        "norm_error": BF16_SCALE,
+        "table_error": BF16_SCALE,
     },
     "fp32": {
         "tokenizer_rate": 1.0,
@@ -98,6 +124,8 @@ PROFILES: dict[str, dict[str, Any]] = {
         "delta_mean_nll": 1e-2,
         "exact": False,
         "floor_factor": 2.0,
+        "weights": False,
+        **_STORED,
     },
     "quantized": {
         "tokenizer_rate": 0.95,
@@ -106,6 +134,8 @@ PROFILES: dict[str, dict[str, Any]] = {
         "delta_mean_nll": 2e-2,
         "exact": False,
         "floor_factor": 2.0,
+        "weights": True,
+        **_STORED,
     },
 }
 
@@ -115,6 +145,10 @@ _RANGES = {
     "median_tau_b": (-1.0, 1.0),
     "delta_mean_nll": (0.0, math.inf),
     "floor_factor": (0.0, math.inf),
+    "trit_rate": (0.0, 1.0),
+    "scale_error": (0.0, math.inf),
+    "norm_error": (0.0, math.inf),
+    "table_error": (0.0, math.inf),
 }
 _SETTABLE = tuple(field.name for field in fields(Gates) if field.name != "name")
 _KEYS = ("name", "base", *_SETTABLE)

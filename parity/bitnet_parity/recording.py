@@ -7,7 +7,7 @@ Knows no engine; the layout is `recorded`'s.
 """
 
 from array import array
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 from bitnet_engine.errors import CorpusError
 from bitnet_parity.comparison import limited
 from bitnet_parity.corpus import Corpus, windows
+from bitnet_parity.fan_out import in_order
 from bitnet_parity.recorded import Recorder
 from bitnet_parity.rows import Plan
 from bitnet_parity.scoring import EncodedDocument
@@ -39,8 +40,11 @@ def record(
     context: int,
     max_tokens: int | None,
     facts: Mapping[str, Any],
+    replicas: Sequence[LogitSource] = (),
 ) -> Iterator[Plan | RecordedWindow]:
     """Record the logits of `source` on `corpus` in `folder`, which appears when all of them are written.
+
+    `replicas` are the source again, on other devices: windows go to whichever is free.
 
     Raises:
         CorpusError: the corpus holds no token to score.
@@ -58,6 +62,8 @@ def record(
             raise CorpusError(f"{corpus.path}: no token can be scored; a document needs one after its beginning")
         yield Plan(len(documents), sum(document.tokens for document in documents))
         paths = [(d.name, p) for d in documents for p in windows(d.ids, bos=tokenizer.bos, context=context)]
-        for index, (name, path) in enumerate(paths, 1):
-            recorder.add(name, path, source.logits(path))
+        answers = in_order((path for _, path in paths), [each.logits for each in (source, *replicas)])
+        for index, ((name, path), logits) in enumerate(zip(paths, answers, strict=True), 1):
+            recorder.add(name, path, logits)
+            del logits  # or they would wait in memory for those of the next window
             yield RecordedWindow(name, index, len(paths))

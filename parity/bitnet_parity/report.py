@@ -25,9 +25,10 @@ from bitnet_parity.gates import GateResult, Judgement, Numbers, Verdict, judge
 from bitnet_parity.profiles import Gates
 from bitnet_parity.rows import DocumentRow
 from bitnet_parity.tokenization import TokenizerDifference, TokenizerParity
+from bitnet_parity.weights import WeightsParity
 
 SCHEMA = "bitnet-tui/parity-report"
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,8 @@ class Report:
 
     `stamp`, `reference` and `candidate` are the caller's words about the machine and the two models; `settings`
     are context, top_k, max_tokens, exact, seed and floor_documents; `corpus` is name, sha256, documents and
-    tokens; `floor` is None where the run was told to measure none; `metrics` is laid out as `Tally.summary`
+    tokens; `floor` is None where the run was told to measure none, `weights` where a side has none that could be
+    compared; `metrics` is laid out as `Tally.summary`
     says. All of them JSON-ready.
     """
 
@@ -52,11 +54,12 @@ class Report:
     failures: int
     failures_omitted: int
     judgement: Judgement
+    weights: WeightsParity | None = None
     failure_log: FailureLog | None = field(default=None, compare=False, repr=False)
 
     def numbers(self) -> Numbers:
         """Return what gates look at."""
-        return gather(self.tokenizer, self.floor, self.metrics, self.documents)
+        return gather(self.tokenizer, self.floor, self.metrics, self.documents, self.weights)
 
     def judge(self, gates: Gates) -> Judgement:
         """Judge the stored numbers by `gates`."""
@@ -73,6 +76,7 @@ class Report:
             "settings": dict(self.settings),
             "corpus": dict(self.corpus),
             "tokenizer": self.tokenizer.to_json(),
+            "weights": None if self.weights is None else self.weights.to_json(),
             "floor": None if self.floor is None else self.floor.to_json(),
             "metrics": dict(self.metrics),
             "documents": [row.to_json() for row in self.documents],
@@ -112,29 +116,39 @@ class Report:
 
         Raises:
             StorageError: the file cannot be read.
-            FormatError: it is not a parity report of this schema version, or a field is missing.
+            FormatError: there is none, or not of this schema version, or a field is missing.
         """
         path = Path(path)
         try:
-            if path.exists() and not path.is_file():
-                raise FormatError(f"{path}: is no regular file; pass a report.json")  # a pipe would never end
+            if not path.is_file():  # a pipe would never end
+                what = "is no regular file" if path.exists() else "no such file"
+                raise FormatError(f"{path}: {what}; pass a report.json")
             value = orjson.loads(path.read_bytes())
         except OSError as error:
             raise StorageError(f"{path}: cannot read: {error.strerror}") from error
         except orjson.JSONDecodeError as error:
             raise FormatError(f"{path}: not JSON at byte {error.pos}: {error.msg}; pass a report.json") from error
+        return cls.from_json(value, path)
+
+    @classmethod
+    def from_json(cls, value: Any, path: Path) -> "Report":
+        """Return the report that `to_json` wrote, as it was found at `path`. Raises FormatError as `load`."""
         _check_schema(path, value)
         try:
             report = _from_json(value)
             report.to_json()  # what cannot be written again is damaged too: a rate of no strings, say
-            gather(report.tokenizer, report.floor, report.metrics, report.documents)  # or judged again
+            report.numbers()  # or judged again
         except (KeyError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
             raise FormatError(f"{path}: a damaged parity report: {error!r}; make it again") from error
         return report
 
 
 def gather(
-    tokenizer: TokenizerParity, floor: Floor | None, metrics: Mapping[str, Any], documents: tuple[DocumentRow, ...]
+    tokenizer: TokenizerParity,
+    floor: Floor | None,
+    metrics: Mapping[str, Any],
+    documents: tuple[DocumentRow, ...],
+    weights: WeightsParity | None,
 ) -> Numbers:
     """Gather what gates look at from the parts of a report."""
     tau_b = metrics["tau_b"]
@@ -154,6 +168,7 @@ def gather(
         nll_reference=[row.nll_reference for row in documents],
         nll_candidate=[row.nll_candidate for row in documents],
         counts=[row.tokens for row in documents],
+        weights=weights,
     )
 
 
@@ -190,6 +205,7 @@ def _from_json(value: Mapping[str, Any]) -> Report:
     return Report(
         **{name: value[name] for name in copied},
         tokenizer=_tokenizer(value["tokenizer"]),
+        weights=None if value["weights"] is None else WeightsParity.from_json(value["weights"]),
         floor=None if value["floor"] is None else Floor.from_json(value["floor"]),
         documents=tuple(_document(row) for row in value["documents"]),
         judgement=_judgement(value["judgement"]),

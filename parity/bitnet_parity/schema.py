@@ -17,6 +17,7 @@ from bitnet_parity.rows import DocumentRow, TokenRow
 from bitnet_parity.statistics import Bootstrap
 from bitnet_parity.tally import DELTA_P_PERCENTILES, KL_PERCENTILES, MEANS, TAU_PERCENTILES, WORST_FIELDS
 from bitnet_parity.tokenization import TokenizerDifference
+from bitnet_parity.weights import TensorParity
 
 NUMBER, COUNT, TEXT = of(float), of(int), of(str)
 _INTERVAL = {"type": "array", "items": NUMBER, "minItems": 2, "maxItems": 2}
@@ -53,6 +54,7 @@ def report_schema() -> Schema:
                     "first_difference": of(TokenizerDifference | None),
                 }
             ),
+            "weights": {"anyOf": [_weights(), of(None)]},
             "floor": {"anyOf": [_floor(), of(None)]},
             "metrics": _metrics(),
             "documents": array(of(DocumentRow)),
@@ -80,6 +82,10 @@ def failure_schema() -> Schema:
     ids, anything = of(list[int]), {"type": "object"}
     run = {"run": of(str | None), "reference": anything, "candidate": anything, "settings": anything, "stamp": anything}
     return obj({**run, **token, "reasons": reasons, "path": ids, "following": ids}, more=True)
+
+
+def _weights() -> Schema:
+    return obj({"tensors": COUNT, "differing": array(of(TensorParity))})
 
 
 def _floor() -> Schema:

@@ -90,6 +90,7 @@ SOUND_REPORT: dict[str, Any] = {
     "failures": 0,
     "failures_omitted": 0,
     "floor": None,
+    "weights": None,
     "tokenizer": {"strings": 1, "equal": 1, "first_difference": None},
     "documents": [],
     "judgement": {"profile": "lossless", "verdict": "PASS", "gates": []},
@@ -120,10 +121,12 @@ REPORTS = [
     _report("strings-zero", DAMAGED, DAMAGED, tokenizer={**SOUND_REPORT["tokenizer"], "strings": 0}),
     _report("documents-number", DAMAGED, DAMAGED, documents=5),
     _report("document-number", DAMAGED, DAMAGED, documents=[1]),
+    _report("weights-list", DAMAGED, DAMAGED, weights=[]),
+    _report("weights-error", DAMAGED, DAMAGED, weights={"tensors": 1, "differing": [{"name": "x", "error": "0"}]}),
     _report("metrics-none", DAMAGED, DAMAGED, metrics={}),
     _report("verdict", DAMAGED, DAMAGED, judgement={"profile": "x", "verdict": "MAYBE", "gates": []}),
     Case("report-pipe", _pipe("report.json"), BAD, "is no regular file; pass a report.json", REPORT),
-    Case("report-missing", lambda folder: folder / "report.json", IO, "cannot read: No such file", REPORT),
+    Case("report-missing", lambda folder: folder / "report.json", BAD, "no such file; pass a report.json", REPORT),
 ]
 
 

@@ -27,7 +27,8 @@ def test_locate_prints_the_places(tmp_path):
         f"runs    {tmp_path}",
     ]
     assert run("locate", "themes", **env).stdout == f"{tmp_path}/bitnet-tui/themes\n"
-    assert json.loads(run("locate", "runs", "--json", **env).stdout) == {"runs": str(tmp_path)}
+    found = json.loads(run("locate", "runs", "--json", **env).stdout)
+    assert found == {"schema": "bitnet-tui/places", "schema_version": 1, "places": {"runs": str(tmp_path)}}
 
 
 def test_a_wrong_file_is_named_and_can_be_located(tmp_path, config):

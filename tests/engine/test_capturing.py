@@ -1,9 +1,12 @@
 """Captured results: the names of the graph, the same logits to the bit, one layer at a time."""
 
+import jax
 import numpy as np
 import pytest
 
 import bitnet_engine as engine
+from bitnet_engine.errors import BitnetError
+from bitnet_engine.sharding import mesh_of
 from tests.engine import families
 
 TOKENS = (7, 250, 3, 41, 3, 98, 12)
@@ -47,3 +50,9 @@ def test_what_a_layer_hands_on_is_what_the_next_one_takes(sample):
         assert np.array_equal(part.values["ffn_inp"], before + part.values["attn_out"])
         before = part.values["l_out"]
         assert np.array_equal(before, part.values["ffn_inp"] + part.values["ffn_down"])
+
+
+def test_a_split_model_is_not_captured(sample):
+    """Red when the parts of a device are captured as if they were results."""
+    with pytest.raises(BitnetError, match="Load it without a mesh"):
+        list(engine.capture(sample.over(mesh_of(jax.devices()[:1])), [1, 2, 3]))

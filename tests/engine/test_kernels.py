@@ -116,7 +116,9 @@ def test_tiles_lie_where_layout_h_says():
     trits[16 * 2 + 5, 4 * 3 + 1] = -1
     line = np.full((16, 4), 0b01010101, np.uint8)
     line[5, 1] = 0b01000101
-    found = kernels.pack(trits).reshape(4, 16, 4)
+    tiles = np.zeros(kernels.tiles_shape(64, 16), np.uint8)
+    assert kernels.pack("trits", trits, (64, 16), tiles)
+    found = tiles.reshape(4, 16, 4)
     assert np.array_equal(found[3], line)
     assert (found[:3] == 0b01010101).all()
 

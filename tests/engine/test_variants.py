@@ -30,7 +30,7 @@ def untied(tmp_path_factory, packed):
 def test_half_an_ulp_is_half_an_ulp(kind, request):
     """Red when the noise is a whole percent, all in one direction, or none."""
     model = request.getfixturevalue(kind)
-    rows = np.asarray(model.weights.token_embd[np.array(TOKENS)])
+    rows = np.asarray(model.weights.token_embd[np.array(TOKENS)], np.float32)
     moved = HalfUlp(model)._moved(rows)
     ulps = (moved - rows) / np.spacing(np.abs(rows))
     assert np.abs(ulps).max() <= 1.0

@@ -41,6 +41,14 @@ def test_agrees_with_the_comparison_to_the_bit(corpus, max_tokens):
     assert orjson.loads(orjson.dumps(value)) == value
 
 
+def test_replicas_change_no_number(corpus):
+    """Red when a window's sum goes to another document, or sums are taken in the order they are done."""
+    replicas = [Bigram(), Bigram()]
+    alone = list(evaluate(Bigram(), Bytes(), corpus, context=16))
+    assert list(evaluate(Bigram(), Bytes(), corpus, context=16, replicas=replicas)) == alone
+    assert all(replica.seen for replica in replicas)
+
+
 def test_a_model_smaller_than_its_tokenizer_is_named(corpus):
     """Red when an id beyond the vocabulary is an IndexError, or wraps to another id's nll."""
 

@@ -26,6 +26,10 @@ def report(name="austen.txt", verdict="FAIL"):
         "settings": {"context": 16},
         "corpus": {"name": name, "sha256": "cc"},
         "metrics": {"tokens": 30, "tau_b": {"median": -0.5, "min": None}},
+        "weights": {
+            "tensors": 68,
+            "differing": [{"name": name, "kind": "ternary", "trits": 0.5, "error": None, "note": name}],
+        },
         "documents": [
             {"name": name, "tokens": 10, "nll_reference": 20.0, "nll_candidate": 25.0},
             {"name": "b", "tokens": 20, "nll_reference": 40.0, "nll_candidate": None},
@@ -65,6 +69,7 @@ def test_everything_is_in_the_table():
     assert found["metrics", "tau_b.median"] == -0.5
     assert found["gate", "belief.status"] == "FAIL"
     assert found["document", "austen.txt.nll_candidate"] == 25.0
+    assert found["weights", "austen.txt.trits"] == 0.5
     assert found["stamp", "isa"] == '["avx2"]'
 
 

@@ -197,7 +197,7 @@ def test_a_margin_under_the_noise_floor_is_the_floor():
     shaky = replace(drifted([0.021, 0.0215] * 10), floor_delta_mean_nll=0.02, floor_tau_b=0.9999)
     found = gate(shaky, QUANTIZED, "probability")
     assert (found.status, found.limit) == (PASS, 0.04)
-    assert found.detail.startswith("limit 0.02 widened to 0.04, 2 × the noise floor; Δ +0.021")
+    assert found.detail.startswith("widened from 0.02 to 2 × the noise floor; Δ +0.021")
     assert gate(replace(shaky, floor_delta_mean_nll=0.001), QUANTIZED, "probability").status is FAIL
     assert gate(shaky, QUANTIZED, "belief").detail == "median tau-b over 2000 tokens"
 

@@ -32,7 +32,7 @@ def corpus(tmp_path_factory):
     return write_corpus(tmp_path_factory.mktemp("text") / "eval", documents=6, words=8)
 
 
-def run(corpus, folder, *, resume=False, candidate=None):
+def run(corpus, folder, *, resume=False, candidate=None, replicas=()):
     with Journal.open(folder / JOURNAL, IDENTITY, resume=resume) as journal:
         report = compare(
             reference=Bigram(),
@@ -43,6 +43,7 @@ def run(corpus, folder, *, resume=False, candidate=None):
             gates=Gates.profile("fp32"),
             context=16,
             journal=journal,
+            replicas=replicas,
         )
         report.export(folder)
     return journal
@@ -58,6 +59,19 @@ def whole(tmp_path_factory, corpus):
     folder = tmp_path_factory.mktemp("whole")
     run(corpus, folder)
     return folder
+
+
+def test_replicas_change_no_byte_and_measure_nothing_twice(tmp_path, corpus, whole):
+    """Red when windows are counted as they are done and not as they stand, or what is kept is computed again."""
+    sides = [(Bigram(), Noisy(noise(0.3))) for _ in range(3)]
+    run(corpus, tmp_path, replicas=sides)
+    assert artifacts(tmp_path) == artifacts(whole)
+    assert (tmp_path / JOURNAL).read_bytes() == (whole / JOURNAL).read_bytes()
+    assert all(side.seen for pair in sides for side in pair)
+    again = [(Bigram(), Noisy(noise(0.3))) for _ in range(3)]
+    run(corpus, tmp_path, resume=True, replicas=again)
+    assert not any(side.seen for pair in again for side in pair)
+    assert artifacts(tmp_path) == artifacts(whole)
 
 
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -15,6 +15,11 @@ median_tau_b = 0.97
 delta_mean_nll = 5e-3
 exact = false
 floor_factor = 3
+weights = true
+trit_rate = 0.9999
+scale_error = 0.004
+norm_error = 0
+table_error = 0.02
 """
 
 
@@ -30,11 +35,26 @@ def test_profiles_run_from_strict_to_lenient():
     assert sorted((g.median_tau_b for g in gates), reverse=True) == [g.median_tau_b for g in gates]
     assert sorted(g.delta_mean_nll for g in gates) == [g.delta_mean_nll for g in gates]
     assert sorted((g.tokenizer_rate for g in gates), reverse=True) == [g.tokenizer_rate for g in gates]
+    for limit in ("scale_error", "norm_error", "table_error"):
+        assert sorted(getattr(g, limit) for g in gates) == [getattr(g, limit) for g in gates]
 
 
 def test_a_file_with_every_limit(tmp_path):
     """Red when a limit is read into another field, or whole numbers are refused."""
-    assert Gates.named(written(tmp_path, WHOLE)) == Gates("house", 1.0, False, 0.97, 5e-3, False, 3.0)
+    assert Gates.named(written(tmp_path, WHOLE)) == Gates(
+        name="house",
+        tokenizer_rate=1.0,
+        tokenizer_rate_excluded=False,
+        median_tau_b=0.97,
+        delta_mean_nll=5e-3,
+        exact=False,
+        floor_factor=3.0,
+        weights=True,
+        trit_rate=0.9999,
+        scale_error=0.004,
+        norm_error=0.0,
+        table_error=0.02,
+    )
 
 
 def test_a_file_that_builds_on_a_profile(tmp_path):
@@ -49,7 +69,10 @@ def test_a_file_that_builds_on_a_profile(tmp_path):
     [
         (WHOLE + "median_tau = 0.9", "'median_tau' is no key of a profile; did you mean 'median_tau_b'?"),
         (WHOLE + "zzz = 1", "'zzz' is no key of a profile; known are name, base, tokenizer_rate,"),
-        ("median_tau_b = 0.9", "tokenizer_rate, tokenizer_rate_excluded, delta_mean_nll, exact, floor_factor missing"),
+        (
+            "median_tau_b = 0.9",
+            "tokenizer_rate, tokenizer_rate_excluded, delta_mean_nll, exact, floor_factor, weights, trit_rate, ",
+        ),
         ('base = "fp16"', "base 'fp16' is no profile; choose one of lossless, nightly, fp32, quantized"),
         ('base = "fp32"\nmedian_tau_b = 1.1', "median_tau_b is 1.1; a number is needed, -1 to 1"),
         ('base = "fp32"\ndelta_mean_nll = -1', "delta_mean_nll is -1; a number is needed, 0 or more"),

@@ -69,7 +69,7 @@ def test_schema_and_identity_are_in_the_file(report, tmp_path):
     """Red when a reader cannot tell what it reads, or which text was scored."""
     report.export(tmp_path)
     value = orjson.loads((tmp_path / "report.json").read_bytes())
-    assert (value["schema"], value["schema_version"]) == ("bitnet-tui/parity-report", 2)
+    assert (value["schema"], value["schema_version"]) == ("bitnet-tui/parity-report", 3)
     assert value["stamp"] == {"id": "run-1"}
     assert value["corpus"].keys() == {"name", "sha256", "documents", "tokens"}
     assert value["judgement"]["profile"] == "quantized"
@@ -93,9 +93,9 @@ def test_a_floor_is_part_of_the_stored_numbers(report, tmp_path):
         (b'{"schema": "bitnet-tui/events"}', "not a parity report: schema is 'bitnet-tui/events'"),
         (
             b'{"schema": "bitnet-tui/parity-report", "schema_version": 1}',
-            "schema_version is 1, this program reads 2",
+            "schema_version is 1, this program reads 3",
         ),
-        (b'{"schema": "bitnet-tui/parity-report", "schema_version": 2}', "a damaged parity report: KeyError"),
+        (b'{"schema": "bitnet-tui/parity-report", "schema_version": 3}', "a damaged parity report: KeyError"),
     ],
 )
 def test_a_bad_report_is_one_line(tmp_path, data, message):
@@ -108,7 +108,7 @@ def test_a_bad_report_is_one_line(tmp_path, data, message):
 
 def test_an_absent_report(tmp_path):
     """Red when a missing file is a FileNotFoundError."""
-    with pytest.raises(StorageError, match=r"report\.json: cannot read: No such file"):
+    with pytest.raises(FormatError, match=r"report\.json: no such file; pass a report.json"):
         Report.load(tmp_path / "report.json")
 
 

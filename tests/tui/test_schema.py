@@ -107,7 +107,7 @@ def test_a_run_writes_what_the_schemas_say(run):
     [
         (lambda report: report["metrics"].pop("kl"), "kl is missing"),
         (lambda report: report["metrics"].update(extra=1), "extra is not known"),
-        (lambda report: report.update(schema_version=1), "1 is not 2"),
+        (lambda report: report.update(schema_version=1), "1 is not 3"),
         (lambda report: report["judgement"].update(verdict="OK"), "'OK' is none of"),
         (lambda report: report["documents"][0].update(tokens=1.5), "1.5 is no integer"),
     ],

@@ -30,6 +30,7 @@ from bitnet_engine.formats.types import (
     Limits,
     QuantType,
     Reading,
+    StoredTrits,
     TensorInfo,
     Trits,
 )
@@ -48,6 +49,7 @@ __all__ = [
     "QuantType",
     "Reading",
     "Scalar",
+    "StoredTrits",
     "TensorInfo",
     "Trits",
     "open_checkpoint",

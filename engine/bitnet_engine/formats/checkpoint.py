@@ -24,7 +24,7 @@ from bitnet_engine.formats.byte_order import to_little
 from bitnet_engine.formats.cursor import SourceFile, stat_path
 from bitnet_engine.formats.lookup_tables import Kernels, read_kernel_config
 from bitnet_engine.formats.sniff import Format, extension_finding, sniff
-from bitnet_engine.formats.ternary import UNPACKERS, shape_problem, unpack_hf, unpack_i2_s
+from bitnet_engine.formats.ternary import UNPACKERS, one_scale, packing_of, shape_problem, unpack_hf, unpack_i2_s
 from bitnet_engine.formats.types import (
     DEFAULT_LIMITS,
     TERNARY_TYPES,
@@ -34,6 +34,7 @@ from bitnet_engine.formats.types import (
     Limits,
     QuantType,
     Reading,
+    StoredTrits,
     TensorInfo,
     Trits,
     quoted,
@@ -191,11 +192,16 @@ class Checkpoint:
         Raises:
             FormatError, UnsupportedError, StorageError: as `read_dense`.
         """
+        part = replace(self.info(name), shape=(stop - start, *self.info(name).shape[1:]))
+        return dense.decode(part, self.row_bytes(name, start, stop))
+
+    def row_bytes(self, name: str, start: int, stop: int) -> bytes:
+        """Return rows `start` to `stop` as they are stored, in little-endian order; raises as `read_rows`."""
         info = self.info(name)
         row = info.nbytes // info.shape[0]
-        part = replace(info, shape=(stop - start, *info.shape[1:]))
         data = self._sources[info.file].read(info.offset + start * row, (stop - start) * row)
-        return dense.decode(part, data if self.byte_order == "little" else to_little(part, data))
+        part = replace(info, shape=(stop - start, *info.shape[1:]))
+        return data if self.byte_order == "little" else to_little(part, data)
 
     def read_ternary(self, name: str) -> Trits:
         """Return tensor `name` as int8 `[out, in]` in {-1, 0, 1} and its scale.
@@ -232,12 +238,30 @@ class Checkpoint:
             return self._kernels.unpack(info, self._little(name))
         if info.type is QuantType.HF_PACKED:
             return unpack_hf(self.read_bytes(name), shape, self._weight_scale(info))
-        layout = self.reading.i2s_layout or I2SLayout.A
-        if problem := shape_problem(info.type, shape, layout):
-            raise self._error(info, problem)
         if info.type is QuantType.I2_S:
-            return unpack_i2_s(self._little(name), shape, layout)
+            return unpack_i2_s(self._little(name), shape, self.reading.i2s_layout or I2SLayout.A)
         return UNPACKERS[info.type](self._little(name), shape)
+
+    def read_stored(self, name: str) -> StoredTrits | None:
+        """Return tensor `name` still packed, or None where only `read_ternary` has the answer, or the error.
+
+        That is where blocks differ in scale or one is not finite, and for packings that no kernel takes. Whoever packs
+        the codes again looks for code 3.
+
+        Raises:
+            FormatError, UnsupportedError, StorageError: as `read_codes`.
+        """
+        info = self.info(name)
+        shape = self._matrix_shape(info)
+        packing = packing_of(info.type, self.reading.i2s_layout or I2SLayout.A)
+        if packing is None:
+            return None
+        if packing == "HF_PACKED":
+            data, scale = self.read_bytes(name), float(self._weight_scale(info))
+        else:
+            data = self._little(name)
+            scale = one_scale(info.type, data, shape)
+        return None if scale is None or not np.isfinite(scale) else StoredTrits(packing, data, shape, scale)
 
     def sha256(self) -> str:
         """Return the sha256 of the model's bytes: config.json where it has one, then its files in name order.
@@ -276,7 +300,12 @@ class Checkpoint:
             )
         if len(info.shape) != 2:
             raise self._error(info, f"is {info.type} of shape {info.shape}; a matrix was expected")
-        return info.shape[0], info.shape[1]
+        shape = info.shape[0], info.shape[1]
+        if info.type in UNPACKERS and (
+            problem := shape_problem(info.type, shape, self.reading.i2s_layout or I2SLayout.A)
+        ):
+            raise self._error(info, problem)
+        return shape
 
     def _weight_scale(self, info: TensorInfo) -> np.ndarray:
         """Return the number that multiplies the trits, float32 `()`, whichever way it is stored."""

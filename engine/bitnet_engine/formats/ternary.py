@@ -12,7 +12,7 @@ from collections.abc import Callable
 import numpy as np
 
 from bitnet_engine.formats.ggml_types import row_size
-from bitnet_engine.formats.types import I2SLayout, QuantType, Trits
+from bitnet_engine.formats.types import I2SLayout, Packing, QuantType, Trits
 
 Shape = tuple[int, int]
 """`[out, in]`"""
@@ -197,6 +197,37 @@ def shape_problem(kind: QuantType, shape: Shape, layout: I2SLayout = I2SLayout.A
         return f"has {shape[0]} rows; I2_S layout C allows multiples of 4" if shape[0] % 4 else None
     multiple = _I2_S_WIDTHS[layout] if kind is QuantType.I2_S else ROW_MULTIPLE[kind]
     return f"has rows of {shape[1]}; {kind} allows multiples of {multiple}" if shape[1] % multiple else None
+
+
+_PACKINGS: dict[QuantType | I2SLayout, Packing] = {
+    I2SLayout.A: "I2_S A",
+    I2SLayout.B: "I2_S B",
+    QuantType.HF_PACKED: "HF_PACKED",
+    QuantType.TQ1_0: "TQ1_0",
+    QuantType.TQ2_0: "TQ2_0",
+}
+
+
+def packing_of(kind: QuantType, layout: I2SLayout) -> Packing | None:
+    """Return the packing of a type, I2_S in that layout, where a kernel takes it as it is; else None."""
+    return _PACKINGS.get(layout if kind is QuantType.I2_S else kind)
+
+
+def one_scale(kind: QuantType, data: bytes, shape: Shape) -> float | None:
+    """Return `uniform_scale` of I2_S, TQ1_0 or TQ2_0, unpacking no more than blocks of scale 0; None if not finite."""
+    if kind is QuantType.I2_S:
+        scale = float(np.frombuffer(data, "<f4", 1, offset=shape[0] * shape[1] // 4)[0])
+        return scale if np.isfinite(scale) else None
+    blocks = np.frombuffer(data, np.uint8).reshape(-1, TQ2_0_BYTES if kind is QuantType.TQ2_0 else TQ1_0_BYTES)
+    scales = _block_scales(blocks, shape).reshape(-1)
+    empty = scales == 0
+    blank = UNPACKERS[kind](blocks[empty].tobytes(), (int(empty.sum()), TQ_BLOCK))
+    if blank.values.any():
+        return None
+    found = scales[~empty]
+    if not len(found):
+        return 0.0
+    return float(found[0]) if np.isfinite(found[0]) and (found == found[0]).all() else None
 
 
 def _digits(packed: np.ndarray, count: int) -> np.ndarray:

@@ -213,6 +213,20 @@ class Trits:
         return self.values.reshape(*self.scale.shape, width)
 
 
+Packing = Literal["HF_PACKED", "I2_S A", "I2_S B", "TQ2_0", "TQ1_0"]
+"""A packing that a kernel's layout is made from as it is, without int8 trits between."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StoredTrits:
+    """A ternary matrix still packed as its file packs it, in little-endian order: one finite scale, codes unchecked."""
+
+    packing: Packing
+    data: bytes
+    shape: tuple[int, int]
+    scale: float
+
+
 def quoted(name: str) -> str:
     """Return a name from a file as it may stand in a one-line message: escaped, and not too long."""
     return repr(name) if len(name) <= 80 else f"{name[:77]!r}... ({len(name)} characters)"

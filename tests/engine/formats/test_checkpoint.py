@@ -52,7 +52,7 @@ def test_public_names():
     """A name exported by accident, or lost."""
     assert sorted(formats.__all__) == [
         "Array", "ByteOrder", "Checkpoint", "DEFAULT_LIMITS", "Finding", "I2SLayout", "Limits", "MetadataArray",
-        "OutTensor", "QuantType", "Reading", "Scalar", "TERNARY_TYPES", "TensorInfo", "Trits",
+        "OutTensor", "QuantType", "Reading", "Scalar", "StoredTrits", "TERNARY_TYPES", "TensorInfo", "Trits",
         "open_checkpoint", "write_gguf",
     ]  # fmt: skip
     assert all(hasattr(formats, name) for name in formats.__all__)

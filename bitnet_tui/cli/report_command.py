@@ -1,0 +1,45 @@
+"""`bitnet-tui report perf`: docs/performance.md from committed measurements, or whether it is still theirs."""
+
+from pathlib import Path
+
+import click
+
+from bitnet_tui.cli.options import nonempty
+from bitnet_tui.cli.streams import emit
+from bitnet_tui.core import measurements, session
+from bitnet_tui.display.performance import performance_page
+
+
+@click.group("report")
+def command() -> None:
+    """Render a page from committed measurements, or check that it is theirs."""
+
+
+@command.command("perf")
+@click.option("--check", is_flag=True, help="Write nothing; exit 1 where the page is not what the measurements say.")
+@click.option(
+    "--measurements",
+    "folder",
+    metavar="DIR",
+    default="docs/measurements",
+    show_default=True,
+    callback=nonempty,
+    help="Artifacts of `bench`.",
+)
+@click.option(
+    "--page", metavar="FILE", default="docs/performance.md", show_default=True, callback=nonempty, help="The page."
+)
+def perf(check: bool, folder: str, page: str) -> int:
+    """Render the measurements of bench as one page, the same bytes each time."""
+    rendered = performance_page(measurements.load(Path(folder)))
+    if not check:
+        session.write_atomic(Path(page), rendered.encode())
+        emit(f"{page}: written\n")
+        return 0
+    try:
+        written = Path(page).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise session.StorageError(f"{page}: cannot be read: {error}; render it without --check") from error
+    difference = measurements.first_difference(written, rendered)
+    emit(f"{page}: {difference or 'is what the measurements say'}\n")
+    return int(difference is not None)

@@ -1,0 +1,76 @@
+"""The kind of request that measures speed, and its judgement by an older measurement.
+
+    for event in bench({"path": "model.gguf", "iterations": 10, "warmup": 2, "threads": [1, 2], ...}): ...
+
+Part of `core.session`; imported in workers only.
+"""
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import bitnet_engine as engine
+from bitnet_engine.bench import Progress, Settings, Stage, bench_steps, compare, load_report, refuse_another
+from bitnet_tui.core import asking
+from bitnet_tui.core.asking import Request
+from bitnet_tui.core.events import Event
+
+NO_BASELINE = "there is no baseline at {}: nothing to compare with, so no verdict"
+
+
+def bench(request: Request) -> Iterator[Event]:
+    """Measure a model. Raises BitnetError."""
+    baseline = _baseline(request)
+    settings = Settings(
+        iterations=request["iterations"],
+        warmup=request["warmup"],
+        threads=tuple(request["threads"]),
+        allow_noise=request["allow_noise"],
+    )
+    options = {"command": request["command"], "peers": request["peers"], "numerics": asking.numerics(request)}
+    yield (begun := asking.start(request))
+    since = monotonic()
+    steps = bench_steps(
+        request["path"], settings.quick() if request["quick"] else settings, **options, **asking.reading(request)
+    )
+    for step in steps:
+        if isinstance(step, Stage):
+            yield {"event": "stage", **asdict(step)}
+        elif isinstance(step, Progress):
+            left = (monotonic() - since) / step.index * (step.count - step.index)
+            yield {"event": "bench", **asdict(step), "seconds_left": left}
+        else:
+            report = step.to_json()
+            report["stamp"] |= {"id": begun["id"]}
+            yield {"event": "report", "report": {**report, "judgement": judgement(request, report, baseline)}}
+
+
+def _baseline(request: Request) -> dict[str, Any] | None:
+    """Return the artifact to compare with, refused now and not after the run where another machine made it."""
+    if request["baseline"] is None or not (path := Path(request["baseline"])).exists():
+        return None
+    baseline = load_report(path)
+    known = engine.stamp()
+    refuse_another(baseline, {name: known[name] for name in ("platform", "cpu", "isa")})
+    return baseline
+
+
+def judgement(request: Request, report: dict[str, Any], baseline: dict[str, Any] | None) -> dict[str, Any]:
+    """Return the verdict: of the comparison; NOISY; or none, which a measurement alone does not have.
+
+    Raises:
+        SettingError: the baseline is of another machine or model.
+    """
+    bare: dict[str, Any] = {"baseline": request["baseline"], "verdict": None, "why": "", "gates": []}
+    if baseline is not None:
+        found = compare(baseline, report)
+        return bare | {"verdict": found.verdict, "gates": [asdict(gate) for gate in found.gates]}
+    if request["baseline"] is not None:
+        return bare | {"verdict": "INCONCLUSIVE", "why": NO_BASELINE.format(request["baseline"])}
+    if report["noisy"] and not request["allow_noise"]:
+        count = len(report["noisy"])
+        why = f"half of the samples or more were disturbed in {count} measure{'s' * (count != 1)}"
+        return bare | {"verdict": "NOISY", "why": f"{why}; measure on a quiet machine, or give --allow-noise"}
+    return bare

@@ -1,0 +1,69 @@
+"""The committed measurements that a page is rendered from, and whether a page is still theirs.
+
+    found = load(Path("docs/measurements"))       # [Measurement(name="bench-2b.json", artifact={...}), …]
+
+Knows no layout of a page: `display.performance` does.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from bitnet_engine.errors import FormatError, StorageError
+
+VERSIONS = {"bitnet-tui/bench": 1, "bitnet-tui/memory": 1}
+"""What a page can be rendered from: schema and version."""
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One artifact, by the name of its file."""
+
+    name: str
+    artifact: dict[str, Any]
+
+
+def load(folder: Path) -> list[Measurement]:
+    """Return the artifacts in `folder` in the order of their names.
+
+    Raises:
+        StorageError: a file cannot be read.
+        FormatError: there is none, or one is of another schema or version.
+    """
+    found = [Measurement(path.name, _artifact(path)) for path in sorted(folder.glob("*.json"))]
+    if not found:
+        raise FormatError(f"{folder}: holds no measurement; `bitnet-tui bench MODEL --export DIR` writes a bench.json.")
+    return found
+
+
+def of_schema(found: list[Measurement], schema: str) -> Iterator[Measurement]:
+    """Yield the measurements of one schema."""
+    return (one for one in found if one.artifact["schema"] == schema)
+
+
+def _artifact(path: Path) -> dict[str, Any]:
+    try:
+        value = orjson.loads(path.read_bytes())
+    except OSError as error:
+        raise StorageError(f"{path}: cannot be read: {error.strerror}") from error
+    except orjson.JSONDecodeError as error:
+        raise FormatError(f"{path}: is no JSON ({error}); measure it again.") from error
+    known = isinstance(value, dict) and VERSIONS.get(str(value.get("schema"))) == value.get("schema_version")
+    if not known:
+        names = ", ".join(f"{schema} {version}" for schema, version in VERSIONS.items())
+        raise FormatError(f"{path}: is none of {names}, which a page is rendered from; move it elsewhere.")
+    return value
+
+
+def first_difference(page: str, rendered: str) -> str | None:
+    """Return where a page differs from what its measurements say, or None where it does not."""
+    lines = page.split("\n"), rendered.split("\n")
+    for number, (there, here) in enumerate(zip(*lines, strict=False), 1):
+        if there != here:
+            return f"line {number} is {there!r}, and the measurements say {here!r}"
+    if len(lines[0]) != len(lines[1]):
+        return f"it has {len(lines[0])} lines, and the measurements make {len(lines[1])}"
+    return None

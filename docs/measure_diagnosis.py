@@ -1,0 +1,247 @@
+"""The diagnosis against the fault library: every fault, seed, graph family and form, scored; docs/measurements/diagnosis.json.
+
+    PYTHONPATH=. python docs/measure_diagnosis.py                       # all of it: many minutes
+    PYTHONPATH=. python docs/measure_diagnosis.py --only scale-inverse --seeds 1
+
+A fault goes into a file (SafeTensors and GGUF, each against the sound packed folder) and, where an engine can have it,
+into the numpy model, whose results are diagnosed as another engine's. Scored from outside: the diagnosis knows nothing of
+the library, and this table alone says which of its names mean which fault.
+"""
+
+import argparse
+import json
+import tempfile
+import time
+import traceback
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bitnet_engine.capturing import Captured
+from bitnet_engine.errors import SettingError
+from bitnet_engine.files import write_atomic
+from bitnet_engine.formats import QuantType
+from bitnet_engine.loading import load
+from bitnet_parity import faults
+from bitnet_parity.diagnosis.causes import Cause, Finding
+from bitnet_parity.diagnosis.diagnose import diagnose
+from bitnet_parity.faults.fault import STORAGES, Fault
+from tests.engine import families
+from tests.parity.diagnosis.tracing import Traced
+
+ROOT = Path(__file__).parents[1]
+TARGET = ROOT / "docs" / "measurements" / "diagnosis.json"
+FAMILIES = ("bitnet", "llama")
+SEEDS = (1, 2, 3)
+TOKENS = 48
+SAFETENSORS = (QuantType.HF_PACKED, QuantType.F32)
+GGUF = (QuantType.I2_S, QuantType.TQ2_0, QuantType.TQ1_0)
+
+NAMES: dict[str, tuple[str, ...]] = {
+    "scale-double-absmean": ("scale-absmean-twice",),
+    "signs-flipped": ("signs-flipped", "scale-negative"),
+    "head-ternary": ("head-ternary", "ternary-head"),
+    "scale-max": ("scale-of-largest",),
+    "head-scale": ("head-scaled",),
+    "trits-dropped": ("weights-zeroed",),
+    "chunk-misplaced": ("rows-of-others",),
+    "layer-repeated": ("tensor-of-another",),
+    "qk-swapped": ("tensors-swapped",),
+    "kv-swapped": ("tensors-swapped",),
+    "gate-up-swapped": ("tensors-swapped",),
+    "norms-swapped": ("tensors-swapped",),
+    "qk-permuted": ("rope-permuted",),
+    "qk-permuted-twice": ("rope-permuted",),
+    "q-permuted": ("rope-permuted",),
+    "softmax-padded": ("keys-padded",),
+    "attn-branch-dropped": ("branch-dropped",),
+    "ffn-branch-dropped": ("branch-dropped",),
+    "ffn-float16": ("activation-float16",),
+    "bos-doubled": ("file-refused",),
+    "pre-missing": ("tokenizer-pre", "text-split-otherwise"),
+    "pre-unknown": ("tokenizer-pre-name", "file-refused"),
+    "template-wrong": ("chat-template",),
+    "file-type-wrong": ("file-type",),
+    "i2s-silently-f16": ("file-type",),
+    "architecture-edited": ("file-refused",),
+    "divide-for-multiply": ("scale-inverse",),
+    "sub-norms-dropped": ("sub-norms", "file-refused"),
+    "weight-scale-dropped": ("file-refused",),
+    "fallback-q4-0": ("fallback-type", "file-refused"),
+    "type-id-other": ("file-refused",),
+    "zero-tail": ("zero-filled", "file-refused", "rows-minus-one", "gain-zero", "not-finite", "all-zero", "scale-zero"),
+    "file-cut": ("file-refused",),
+    "code-3": ("code-3", "file-refused"),
+    "scale-of-block": ("scale-of-block", "several-scales", "file-refused"),
+    "scales-f16": ("scale-rounded",),
+    "scales-bf16": ("scale-rounded",),
+    "embedding-f16": ("embedding-rounded",),
+    "embedding-q8-0": ("embedding-rounded",),
+    "embedding-q6-k": ("embedding-rounded",),
+    "activations-bf16": ("bfloat16", "embedding-rounded", "gain-rounded"),
+    "ffn-permuted": ("features-permuted", "rows-permuted", "gain-other", "tensor-of-another"),
+    "matrix-as-floats": ("fallback-type",),
+    "architecture-old-name": ("architecture-name",),
+}
+"""Fault → names of the diagnosis that are right; a fault that is not listed has its own name."""
+
+AFTERMATH = ("fallback-type", "density", "zero-filled", "file-refused", "scale-rounded", "head-differs")
+"""Further things that are true of a broken file beside its fault."""
+
+
+for _skipped in ("attn-norm", "attn-sub-norm", "ffn-norm", "ffn-sub-norm", "output-norm"):
+    NAMES[f"{_skipped}-skipped"] = ("norm-skipped",)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One fault in one form."""
+
+    fault: str
+    seed: int
+    family: str
+    form: str
+    harmless: bool
+    verdict: str
+    located: bool
+    named: bool
+    wrongly: tuple[str, ...]
+    """Names that are neither the fault's nor what follows of it."""
+    causes: tuple[str, ...]
+    truth: str
+    seconds: float
+
+
+def rows(only: str | None, seeds: tuple[int, ...], chosen: tuple[str, ...], forms: tuple[str, ...]) -> Iterator[Row]:
+    """Yield a row for each fault that goes into each form; one that the model has no place for has none."""
+    tokenizer = ROOT / "samples" / "nano" / "packed" / "tokenizer.json"
+    for family in chosen:
+        with tempfile.TemporaryDirectory(prefix="bitnet-diagnosis-") as scratch:
+            sound = families.write_hf(families.make(family), Path(scratch) / "sound", tokenizer)
+            model = load(sound)
+            ids = np.random.default_rng(5).integers(0, model.config.vocab, TOKENS).tolist()
+            for name in faults.names():
+                fault = faults.get(name)
+                if only is not None and only not in name:
+                    continue
+                for seed in seeds:
+                    for form in forms:
+                        try:
+                            yield from _row(fault, seed, family, form, sound, model, ids, Path(scratch))
+                        except SettingError:
+                            continue
+
+
+def _row(
+    fault: Fault, seed: int, family: str, form: str, sound: Path, model: Any, ids: list[int], scratch: Path
+) -> Iterator[Row]:
+    begun = time.monotonic()
+    if form == "activations":
+        if "numpy" not in fault.targets:
+            return
+        broken, truth = faults.inject_numpy(model, fault.name, seed)
+        finding = diagnose(reference=sound, candidate=Traced(broken, tuple(ids), fault.name))
+    else:
+        kinds = SAFETENSORS if form == "SafeTensors" else GGUF
+        allowed = [kind for kind in kinds if kind in fault.storages]
+        if "file" not in fault.targets or not allowed:
+            return
+        target = scratch / ("broken" if form == "SafeTensors" else "broken.gguf")
+        truth = faults.inject_file(sound, target, fault.name, seed, allowed[0])
+        try:
+            finding = diagnose(reference=sound, candidate=target, tokens=ids)
+        finally:
+            _remove(target)
+    yield _scored(fault, seed, family, form, finding, truth, time.monotonic() - begun)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        for file in path.iterdir():
+            file.unlink()
+        path.rmdir()
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _scored(
+    fault: Fault, seed: int, family: str, form: str, finding: Finding, truth: faults.Injected, seconds: float
+) -> Row:
+    right = NAMES.get(fault.name, (fault.name,))
+    harmful = [cause for cause in finding.causes if not cause.harmless]
+    considered = finding.causes if fault.harmless else harmful
+    named = any(cause.name in right for cause in considered)
+    located = any(_there(cause, truth) for cause in considered)
+    located |= any(one.operation == truth.operation and truth.layer in (None, one.layer) for one in finding.unexplained)
+    if fault.harmless:
+        named, located = named or finding.verdict in ("SAME",), True
+    wrongly = tuple(sorted({c.name for c in harmful if c.name not in right and (c.name not in AFTERMATH or fault.harmless)}))
+    return Row(
+        fault.name,
+        seed,
+        family,
+        form,
+        fault.harmless,
+        finding.verdict.value,
+        located,
+        named,
+        wrongly,
+        tuple(cause.sentence() for cause in finding.causes),
+        f"layer {truth.layer}, {truth.operation}, {truth.tensor}: {truth.detail}",
+        round(seconds, 2),
+    )
+
+
+def _there(cause: Cause, truth: faults.Injected) -> bool:
+    """Whether a cause points to where the fault is: its weight, or its layer and operation."""
+    if set(cause.tensors) & {truth.tensor, *truth.changed}:
+        return True
+    spoken = {truth.operation, "file"} if truth.operation in ("file", "tokenizer") else {truth.operation}
+    if cause.operation not in spoken:
+        return truth.operation == "file" and truth.tensor is None and cause.name != "file-refused"
+    return truth.layer is None or truth.layer in (cause.layer, *cause.layers) or cause.operation == "file"
+
+
+def summary(found: list[Row]) -> dict[str, Any]:
+    """Return the shares that the goals are about."""
+    faulty, harmless = [r for r in found if not r.harmless], [r for r in found if r.harmless]
+    count = max(1, len(faulty))
+    return {
+        "faults": len(faulty),
+        "located": sum(r.located for r in faulty) / count,
+        "named": sum(r.named for r in faulty) / count,
+        "wrongly_named": sum(bool(r.wrongly) for r in faulty) / count,
+        "harmless": len(harmless),
+        "false_alarms": sum(r.verdict not in ("SAME", "HARMLESS") for r in harmless),
+    }
+
+
+def main() -> None:
+    """Measure, print what is not as it should be, and write the artifact where everything was measured."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--only")
+    parser.add_argument("--seeds", type=int, nargs="*", default=SEEDS)
+    parser.add_argument("--families", nargs="*", default=FAMILIES)
+    parser.add_argument("--forms", nargs="*", default=("SafeTensors", "GGUF", "activations"))
+    parser.add_argument("--write", type=Path)
+    given = parser.parse_args()
+    found: list[Row] = []
+    for row in rows(given.only, tuple(given.seeds), tuple(given.families), tuple(given.forms)):
+        found.append(row)
+        bad = row.verdict not in ("SAME", "HARMLESS") if row.harmless else not (row.located and row.named)
+        if bad or row.wrongly or given.only:
+            print(row.fault, row.seed, row.family, row.form, row.verdict, row.located, row.named, row.wrongly, row.seconds)
+            print("    truth:", row.truth)
+            for cause in row.causes[:6]:
+                print("    found:", cause[:200])
+    print(json.dumps(summary(found)))
+    if given.write:
+        table = {"summary": summary(found), "rows": [asdict(row) for row in found]}
+        write_atomic(given.write, json.dumps(table, indent=1).encode() + b"\n")
+
+
+if __name__ == "__main__":
+    main()

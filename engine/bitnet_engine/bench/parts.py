@@ -1,0 +1,87 @@
+"""The parts of a forward pass, each alone in one compiled program over the index of a layer.
+
+    body(config, numerics, layers, inputs)        # every ternary matrix, nothing else
+
+A part is fed noise of the right shape and returns one number, so that its time is its own: results are neither read
+back nor handed to what follows. Knows the model's operations, no clock.
+"""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from bitnet_engine.config import Config
+from bitnet_engine.layers import attention, rms_norm
+from bitnet_engine.linears import linear
+from bitnet_engine.model import Graph, KVCache, Layers, Weights, head
+from bitnet_engine.numerics import Numerics
+from bitnet_engine.packing import one_of
+
+
+def widths(layers: Layers) -> tuple[int, ...]:
+    """Return the input widths of the matrices, each once."""
+    return tuple(sorted({_features(matrix) for matrix in layers.linears().values()}))
+
+
+def _features(matrix: object) -> int:
+    return matrix.shape[-1] if isinstance(matrix, jax.Array) else getattr(matrix, "features")  # noqa: B009 - by duck
+
+
+def _one(values: Float[Array, "*shape"]) -> Float[Array, ""]:
+    # Behind the barrier: XLA would compute only the element that is looked at.
+    return jax.lax.optimization_barrier(values).reshape(-1)[0]
+
+
+@partial(jax.jit, static_argnames=("config", "numerics"))
+def body(
+    config: Config, numerics: Numerics, layers: Layers, inputs: dict[int, Float[Array, "seq features"]]
+) -> Float[Array, ""]:
+    """Multiply every matrix of every block with the rows of its width in `inputs`."""
+
+    def block(total: Float[Array, ""], index: Int[Array, ""]) -> tuple[Float[Array, ""], None]:
+        for matrix in layers.at(index).linears().values():
+            total += _one(linear(inputs[_features(matrix)], matrix, numerics, config.linear_class))
+        return total, None
+
+    return jax.lax.scan(block, jnp.float32(0), jnp.arange(config.layers))[0]
+
+
+@partial(jax.jit, static_argnames=("config", "numerics"))
+def attend(
+    config: Config, numerics: Numerics, q: Float[Array, "seq heads head_dim"], cache: KVCache
+) -> Float[Array, ""]:
+    """Attend with one row of queries in every block to the rows that the cache holds."""
+    graph, positions = Graph(config, numerics), cache.length[None]
+
+    def block(total: Float[Array, ""], index: Int[Array, ""]) -> tuple[Float[Array, ""], None]:
+        mixed = attention(q, one_of(cache.k, index), one_of(cache.v, index), positions, graph.keep)
+        return total + _one(mixed), None
+
+    return jax.lax.scan(block, jnp.float32(0), jnp.arange(config.layers))[0]
+
+
+@partial(jax.jit, static_argnames=("config", "numerics"))
+def head_alone(
+    config: Config, numerics: Numerics, weights: Weights, hidden: Float[Array, "seq embed"]
+) -> Float[Array, "seq vocab"]:
+    """Return the logits of `hidden`: all of them, which is what a step has to write."""
+    return head(Graph(config, numerics), weights, hidden)
+
+
+@partial(jax.jit, static_argnames=("config", "numerics"))
+def norms(
+    config: Config, numerics: Numerics, layers: Layers, inputs: dict[int, Float[Array, "seq features"]]
+) -> Float[Array, ""]:
+    """Compute the norms of every block on rows of their width in `inputs`."""
+    keep = Graph(config, numerics).keep
+    gains = [layers.attn_norm, layers.attn_sub_norm, layers.ffn_norm, layers.ffn_sub_norm]
+
+    def block(total: Float[Array, ""], index: Int[Array, ""]) -> tuple[Float[Array, ""], None]:
+        for gain in gains:
+            if gain is not None:
+                total += _one(rms_norm(inputs[gain.shape[-1]], one_of(gain, index), config.rms_eps, keep))
+        return total, None
+
+    return jax.lax.scan(block, jnp.float32(0), jnp.arange(config.layers))[0]

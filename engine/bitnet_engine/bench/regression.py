@@ -1,0 +1,125 @@
+"""Did it get slower? An artifact against an older one of the same machine and model, with a verdict.
+
+    compare(load_report(Path("baseline.json")), report)      # two artifacts as JSON
+
+Each measure that a user would notice is a gate: the ratio of its speed now to its speed then, at least 1 − ALLOWED.
+FAIL only where the whole interval is under that, PASS where all of it is over, INCONCLUSIVE where it holds the limit:
+the noise of two runs is then larger than what is asked about. Knows no clock.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import orjson
+
+from bitnet_engine.bench.report import OURS, SCHEMA, SCHEMA_VERSION
+from bitnet_engine.bench.statistics import unpaired_ratio
+from bitnet_engine.errors import FormatError, SettingError, StorageError
+
+Verdict = Literal["PASS", "FAIL", "INCONCLUSIVE"]
+
+ALLOWED = 0.1
+"""How much slower, or larger, is let through."""
+
+GATED = ("decode", "prefill", "ttft", "load", "memory", "peak-memory")
+SAME = ("platform", "wsl2", "cpu", "isa", "threads", "device", "xla_flags", "determinism", "numerics", "model_sha256")
+"""Of a stamp: what two runs must have in common. The code and its libraries may differ; they are what is judged."""
+
+
+@dataclass(frozen=True)
+class SpeedGate:
+    """One measure against itself: `value` is speed now over speed then, under 1 where it got slower or larger."""
+
+    gate: str
+    status: Verdict
+    value: float
+    interval: tuple[float, float]
+    limit: float
+    detail: str
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Every gate, and the worst of their verdicts."""
+
+    verdict: Verdict
+    gates: tuple[SpeedGate, ...]
+
+
+def load_report(path: Path) -> dict[str, Any]:
+    """Return the artifact at `path`.
+
+    Raises:
+        StorageError: it cannot be read.
+        FormatError: it is no benchmark, or of another version.
+    """
+    try:
+        value = orjson.loads(path.read_bytes())
+    except OSError as error:
+        raise StorageError(f"{path}: cannot be read: {error.strerror}") from error
+    except orjson.JSONDecodeError as error:
+        raise FormatError(f"{path}: is no JSON ({error}); name a bench.json that `bitnet-tui bench` wrote.") from error
+    if not isinstance(value, dict) or (value.get("schema"), value.get("schema_version")) != (SCHEMA, SCHEMA_VERSION):
+        raise FormatError(f"{path}: is no {SCHEMA} of version {SCHEMA_VERSION}; measure the baseline again.")
+    return value
+
+
+def compare(baseline: dict[str, Any], now: dict[str, Any]) -> Comparison:
+    """Judge an artifact by an older one.
+
+    Raises:
+        SettingError: they are of different machines or models, or have no measure in common.
+    """
+    refuse_another(baseline, {name: now["stamp"].get(name) for name in SAME})
+    old = {_key(measure): measure for measure in baseline["measures"] if _gated(measure)}
+    pairs = [(old[_key(measure)], measure) for measure in now["measures"] if _gated(measure) and _key(measure) in old]
+    if not pairs:
+        raise SettingError("the baseline has no measure in common with this run; give both the same options.")
+    gates = tuple(_gate(then, found) for then, found in pairs)
+    statuses = {gate.status for gate in gates}
+    order: tuple[Verdict, ...] = ("FAIL", "INCONCLUSIVE", "PASS")
+    return Comparison(next(verdict for verdict in order if verdict in statuses), gates)
+
+
+def refuse_another(baseline: dict[str, Any], stamp: dict[str, Any]) -> None:
+    """Refuse a baseline whose stamp differs in a field of `stamp`. Raises SettingError."""
+    for name, found in stamp.items():
+        then = baseline["stamp"].get(name)
+        if then != found:
+            raise SettingError(
+                f"the baseline was measured under another stamp: {name} was {then!r} and is {found!r}. Measure a "
+                f"baseline here, with this model."
+            )
+
+
+def _gated(measure: dict[str, Any]) -> bool:
+    return measure["engine"] == OURS and measure["kind"] in GATED
+
+
+def _key(measure: dict[str, Any]) -> tuple[str, int]:
+    return measure["case"], measure["threads"]
+
+
+def _gate(then: dict[str, Any], now: dict[str, Any]) -> SpeedGate:
+    name, limit = f"{now['case']}, {now['threads']} threads", 1 - ALLOWED
+    samples = [_values(side) for side in (now, then)]
+    found = unpaired_ratio(*(samples if now["better"] == "higher" else samples[::-1]))
+    low, high = found.interval
+    status: Verdict = "PASS" if low >= limit else "FAIL" if high < limit else "INCONCLUSIVE"
+    detail = f"{_shown(then)} then, {_shown(now)} now"
+    if not all(samples):
+        detail += "; too much noise to tell"
+    elif not low <= high:
+        detail += "; one sample has no interval"
+    return SpeedGate(name, status, found.value, found.interval, limit, detail)
+
+
+def _values(measure: dict[str, Any]) -> list[float]:
+    """Return the samples that count; none of a noisy measure, whatever was allowed."""
+    return [] if measure["noisy"] else [taken["value"] for taken in measure["samples"] if not taken["disturbed"]]
+
+
+def _shown(measure: dict[str, Any]) -> str:
+    value = measure["value"]
+    return "no value" if value is None or value != value else f"{value:.4g} {measure['unit']}"
