@@ -178,7 +178,9 @@ def _scored(
     located |= any(one.operation == truth.operation and truth.layer in (None, one.layer) for one in finding.unexplained)
     if fault.harmless:
         named, located = named or finding.verdict in ("SAME",), True
-    wrongly = tuple(sorted({c.name for c in harmful if c.name not in right and (c.name not in AFTERMATH or fault.harmless)}))
+    wrongly = tuple(
+        sorted({c.name for c in harmful if c.name not in right and (c.name not in AFTERMATH or fault.harmless)})
+    )
     return Row(
         fault.name,
         seed,
@@ -233,7 +235,9 @@ def main() -> None:
         found.append(row)
         bad = row.verdict not in ("SAME", "HARMLESS") if row.harmless else not (row.located and row.named)
         if bad or row.wrongly or given.only:
-            print(row.fault, row.seed, row.family, row.form, row.verdict, row.located, row.named, row.wrongly, row.seconds)
+            print(
+                row.fault, row.seed, row.family, row.form, row.verdict, row.located, row.named, row.wrongly, row.seconds
+            )
             print("    truth:", row.truth)
             for cause in row.causes[:6]:
                 print("    found:", cause[:200])

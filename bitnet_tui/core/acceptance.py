@@ -142,9 +142,8 @@ def introspection(trial: Trial) -> Found:
 def _gate(trial: Trial, name: str) -> Found:
     for gate in trial.parity["judgement"]["gates"]:
         if gate["gate"] == name:
-            status: Status = {"PASS": "GO", "FAIL": "NO-GO"}.get(gate["status"], "NO VERDICT")  # type: ignore[assignment]
             reason = f"{number(gate['value'])}, limit {number(gate['limit'])}: {gate['detail']}"
-            return Found(status, reason, {"value": gate["value"], "limit": gate["limit"]})
+            return Found(STATUS[gate["status"]], reason, {"value": gate["value"], "limit": gate["limit"]})
     return Found("NO VERDICT", f"the report has no gate '{name}'")
 
 
@@ -162,7 +161,7 @@ def gates_operational(trial: Trial) -> Found:
     wrong = {fault: problem for fault, problem in planting.prove(trial) if problem is not None}
     if wrong:
         return Found("NO-GO", "; ".join(f"planted {fault}: {problem}" for fault, problem in wrong.items()))
-    gates = [gate for gates in planting.PLANTS.values() for gate in gates]
+    gates = [*(gate for gates in planting.PLANTS.values() for gate in gates), "performance"]
     return Found("GO", f"{', '.join(gates)} turn red on planted faults, and a sound copy passes")
 
 
@@ -204,10 +203,40 @@ def _made(folder: Path) -> Path:
 
 
 def performance(trial: Trial) -> Found:
-    """TODO"""
-    return Found("NO VERDICT", "TODO")
+    """The candidate is as fast as a stored baseline, or as the reference in turns with it; 10 % are let through."""
+    candidate = session.side_path(trial.candidate)
+    if trial.baseline is None:
+        reference = session.side_path(trial.reference)
+        report = trial.run({"kind": "turns", "reference": reference, "candidate": candidate})
+        judged, name = {**report, "why": ""}, "turns.json"
+    else:
+        report = trial.run({**BENCH, "path": candidate, "baseline": trial.baseline})
+        judged, name = report["judgement"], "bench.json"
+    session.write_atomic(_made(trial.folder) / name, dumps(report, indent=True))
+    gates = judged["gates"]
+    slowest = min(gates, key=lambda gate: gate["value"]) if gates else None
+    said = (
+        f"{slowest['gate']} at {number(slowest['value'])} of the baseline's, limit {slowest['limit']}"
+        if slowest
+        else ""
+    )
+    red = [f"{gate['gate']} {gate['status']}" for gate in gates if gate["status"] != "PASS"]
+    return Found(STATUS[judged["verdict"]], "; ".join(filter(None, [*red, said, judged["why"]])), {"gates": gates})
 
 
+BENCH = {
+    "kind": "bench",
+    "iterations": 10,
+    "warmup": 2,
+    "threads": [],
+    "quick": False,
+    "peers": False,
+    "allow_noise": False,
+    "command": "bitnet-tui accept",
+}
+STATUS: dict[str | None, Status] = {"PASS": "GO", "FAIL": "NO-GO"} | dict.fromkeys(
+    ("INCONCLUSIVE", "NOISY", None), "NO VERDICT"
+)
 CHECKS: dict[str, Check] = {
     "environment": environment,
     "introspection": introspection,

@@ -19,7 +19,7 @@ from typing import Any
 import orjson
 
 from bitnet_tui.core import session
-from bitnet_tui.core.acceptance import Condition, Found, summarised
+from bitnet_tui.core.acceptance import STATUS, Condition, Found, summarised
 
 SCHEMA, SCHEMA_VERSION = "bitnet-tui/gate", 1
 LANES = {
@@ -82,8 +82,7 @@ def _parity(path: Path, profile: str) -> Found:
     judgement = session.judge(str(path), profile)["judgement"]
     verdict = judgement["verdict"]
     gates = "; ".join(f"{gate['gate']} {gate['status']}" for gate in judgement["gates"])
-    status = {"PASS": "GO", "FAIL": "NO-GO"}.get(verdict, "NO VERDICT")
-    return Found(status, f"{path.name} under {profile}: {verdict} ({gates})")  # type: ignore[arg-type]
+    return Found(STATUS[verdict], f"{path.name} under {profile}: {verdict} ({gates})")
 
 
 def _determinism(path: Path, _profile: str) -> Found:
@@ -97,8 +96,8 @@ def _performance(path: Path, _profile: str) -> Found:
     if judgement["baseline"] is None:
         return Found("NO VERDICT", f"{path.name} was held against no baseline; bench --baseline FILE does that")
     slow = [gate["gate"] for gate in judgement["gates"] if gate["status"] != "PASS"]
-    status = {"PASS": "GO", "FAIL": "NO-GO"}.get(judgement["verdict"], "NO VERDICT")
-    return Found(status, f"{path.name}: {judgement['verdict']} {', '.join(slow) or judgement['why']}".rstrip())  # type: ignore[arg-type]
+    said = f"{path.name}: {judgement['verdict']} {', '.join(slow) or judgement['why']}".rstrip()
+    return Found(STATUS[judgement["verdict"]], said)
 
 
 def _acceptance(path: Path, _profile: str) -> Found:

@@ -24,6 +24,9 @@ PLANTS: Mapping[str, tuple[str, ...]] = {
 }
 """By fault of the library: the gates it has to turn red. The first is the sound copy."""
 
+SLOWER = 1.25
+"""How many times longer the planted candidate of the speed gate takes."""
+
 TOKENS = 960
 """Scored of each copy: forty of each document of the shipped text, enough for a fault that is everywhere."""
 
@@ -42,6 +45,20 @@ def prove(trial: "Trial") -> Iterator[tuple[str, str | None]]:
             judged = trial.run(trial.parity_request(str(copy), TOKENS, None))["judgement"]
             copy.unlink()
             yield fault, _wrong(judged, gates)
+    yield "slowness", _speed_gate_problem()
+
+
+def _speed_gate_problem() -> str | None:
+    from bitnet_engine.bench.turns import speed_gate
+
+    even = [1.0 + 0.01 * (round % 3) for round in range(8)]
+    for factor, expected in ((1.0, "PASS"), (SLOWER, "FAIL")):
+        found = speed_gate(
+            "planted", [(seconds, factor * seconds * (1 + 0.01 * (i % 2))) for i, seconds in enumerate(even)]
+        )
+        if found.status != expected:
+            return f"the gate 'performance' is {found.status} where it takes {factor} times as long, not {expected}"
+    return None
 
 
 def _planted(reference: str, copy: Path, fault: str) -> Path:

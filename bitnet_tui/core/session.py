@@ -169,6 +169,7 @@ KINDS = {
     "replay": "proofs.replay",
     "verify": "proofs.verify",
     "bench": "benching.bench",
+    "turns": "benching.turns",
 }
 """Where the function of each kind of request is, in this package."""
 
@@ -187,6 +188,7 @@ def run(request: Request) -> Iterator[Event]:
     | verify | path, runs, tokens |
     | eval | path, corpus=None, context=None, max_tokens=None |
     | generate | path, prompt, max_new, temperature, top_k, top_p, seed |
+    | turns | reference, candidate |
     | bench | path, iterations, warmup, threads (empty: all), quick, peers, allow_noise, baseline, command, numerics |
     | stats, scan | path |
     | diff | reference, candidate |

@@ -1,5 +1,6 @@
 """GO and NO-GO: every condition is made to fail once, by what it is there to find."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -92,6 +93,14 @@ def test_gates_that_cannot_turn_red(tmp_path):
         assert f"the gate '{gate}' is PASS" in last["reason"]
 
 
+def test_a_speed_gate_that_cannot_turn_red(tmp_path, monkeypatch):
+    """Red when nobody notices that the speed gate lets everything through."""
+    monkeypatch.setattr("bitnet_engine.bench.turns.status_of", lambda interval: "PASS")
+    result, last = tried(tmp_path, "gates operational")
+    assert exit_code(result) == 1
+    assert "the gate 'performance' is PASS where it takes 1.25 times as long" in last["reason"]
+
+
 def test_a_gate_that_is_always_red(tmp_path):
     """Red when gates that reject a sound copy count as working."""
 
@@ -102,6 +111,37 @@ def test_a_gate_that_is_always_red(tmp_path):
     result, last = tried(tmp_path, "gates operational", run=always_red)
     assert exit_code(result) == 1
     assert "a sound copy of the reference is FAIL" in last["reason"]
+
+
+def speed(verdict, why="", status=None):
+    gates = [] if status is None else [{"gate": "decode@64, 2 threads", "status": status, "value": 0.8, "limit": 0.9}]
+    return {"verdict": verdict, "why": why, "gates": gates}
+
+
+@pytest.mark.parametrize(
+    ("judged", "code", "said"),
+    [
+        (speed("FAIL", status="FAIL"), 1, "decode@64, 2 threads FAIL"),
+        (speed("INCONCLUSIVE", status="INCONCLUSIVE"), 5, "decode@64, 2 threads INCONCLUSIVE"),
+        (speed("INCONCLUSIVE", "there is no baseline at x"), 5, "no baseline"),
+        (speed("NOISY", "half of the samples were disturbed"), 5, "disturbed"),
+    ],
+)
+def test_a_candidate_that_is_slower_or_may_be(tmp_path, judged, code, said):
+    """Red when a speed that is under the limit, unknown, or compared with nothing is accepted."""
+    for baseline, report in (("x", {"judgement": judged}), (None, judged)):
+        result, last = tried(tmp_path, "performance", run=lambda _request, report=report: report, baseline=baseline)
+        assert exit_code(result) == code
+        assert said in last["reason"] or baseline is None
+
+
+def test_a_baseline_of_another_machine(tmp_path):
+    """Red when a speed is held against one that was measured elsewhere."""
+    other = {"schema": "bitnet-tui/bench", "schema_version": 1, "stamp": {"platform": "a calculator"}}
+    (tmp_path / "bench.json").write_text(json.dumps(other))
+    result, last = tried(tmp_path, "performance", baseline=str(tmp_path / "bench.json"))
+    assert exit_code(result) == 1
+    assert "another stamp: platform was 'a calculator'" in last["reason"]
 
 
 @pytest.mark.parametrize(
@@ -150,3 +190,11 @@ def test_an_error_is_no_go_and_the_others_are_tried(tmp_path):
 def test_no_condition_is_no_go(tmp_path):
     """Red when nothing was tried and the verdict is GO."""
     assert summary(Trial("a", "b", tmp_path, run_exporting), [])["verdict"] == "NO-GO"
+
+
+def test_two_files_of_one_model_are_as_fast_as_each_other(tmp_path):
+    """Red when the turns of two sides are mixed up, or a model is found slower than itself by as much as is asked."""
+    report = run_exporting({"kind": "turns", "reference": I2_S, "candidate": I2_S})
+    assert [gate["gate"].split(",")[0] for gate in report["gates"]] == ["decode@64", "ttft[32]", "prefill[32]"]
+    assert all(0.5 < gate["value"] < 2 for gate in report["gates"])
+    assert all(gate["interval"][0] <= gate["value"] <= gate["interval"][1] for gate in report["gates"])

@@ -139,9 +139,7 @@ def _rows(case: Case, matrix: Trits) -> Iterator[Alternative]:
     if cause.name == "rows-permuted":
         order = np.arange(len(values))
         order[list(cause.rows)] = cause.source
-    yield _multiplied(
-        case, cause.name, cause.says, Trits(values, matrix.scale), remedy, rows=cause.rows, order=order
-    )
+    yield _multiplied(case, cause.name, cause.says, Trits(values, matrix.scale), remedy, rows=cause.rows, order=order)
 
 
 def _columns_and_weights(case: Case, matrix: Trits) -> Iterator[Alternative]:
