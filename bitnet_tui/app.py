@@ -65,6 +65,7 @@ class BitnetApp(App[None]):
         reading: what a lone path's file does not state, as `session.inspect` takes it.
         start_job: starts a child process on a request.
         inspect: reads the header of a model file.
+        read_values: reads the first values of a tensor, as `session.tensor_values`.
         config: the settings; those of the user where it is None.
         clock: seconds since the epoch.
     """
@@ -121,6 +122,7 @@ class BitnetApp(App[None]):
         request: dict[str, Any] | None = None,
         start_job: Callable[[dict[str, Any]], Cancellable] = Job.start,
         inspect: Callable[..., dict[str, Any]] = session.inspect,
+        read_values: Callable[..., list[list[float | None]]] = session.tensor_values,
         config: Config | None = None,
         clock: Callable[[], float] = time.time,
         reading: Mapping[str, Any] | None = None,
@@ -131,7 +133,7 @@ class BitnetApp(App[None]):
         super().__init__()
         self._use_keys()
         self.paths, self.request, self._reading = list(paths), request, dict(reading or {})
-        self.inspect, self.clock = inspect, clock
+        self.inspect, self.read_values, self.clock = inspect, read_values, clock
         self.store = Store(self.settings.runs_dir)
         self.summary: list[str] = []
         self.exit_code = 0

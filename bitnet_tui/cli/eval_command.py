@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from bitnet_tui.cli.device_options import device_options, process_options
 from bitnet_tui.cli.headless import run_headless
 from bitnet_tui.cli.options import (
     deterministic_option,
@@ -25,6 +26,8 @@ from bitnet_tui.display.plain import eval_lines
 @click.command("eval")
 @model_argument
 @scoring_options
+@device_options
+@process_options
 @deterministic_option
 @json_option
 @json_out_option

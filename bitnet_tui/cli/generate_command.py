@@ -1,9 +1,11 @@
 """`bitnet-tui generate MODEL PROMPT`: text, as it is made."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
+from bitnet_tui.cli.device_options import mesh_option, process_options
 from bitnet_tui.cli.headless import run_headless
 from bitnet_tui.cli.options import (
     export_json,
@@ -35,6 +37,8 @@ from bitnet_tui.core.text import safe
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="Same seed, same text. Default: BITNET_SEED, else 0.")
 @numerics_option
 @reading_options
+@mesh_option
+@process_options
 @json_option
 @export_option
 def command(
@@ -50,6 +54,7 @@ def command(
     kernel_config: str | None,
     as_json: bool,
     export: Path | None,
+    **devices: Any,
 ) -> None:
     """Continue PROMPT with MODEL."""
     request = {
@@ -64,6 +69,7 @@ def command(
         "numerics": numerics,
         "i2s_layout": i2s_layout,
         "kernel_config": kernel_config,
+        **devices,
     }
     report = run_headless(request, each=_ignore if as_json else _print_text)
     if export is not None:

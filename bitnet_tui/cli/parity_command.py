@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from bitnet_tui.cli.device_options import device_options, process_options
 from bitnet_tui.cli.ending import INTERRUPTED, JobError
 from bitnet_tui.cli.headless import run_headless
 from bitnet_tui.cli.options import (
@@ -97,6 +98,8 @@ def parity_options(function: Callable[..., int]) -> Callable[..., int]:
 @click.argument("reference")
 @click.argument("candidate")
 @parity_options
+@device_options
+@process_options
 def command(reference: str, candidate: str, as_json: bool, export: Path | None, **settings: Any) -> int:
     """Compare CANDIDATE with REFERENCE: tokenizer, belief (tau-b) and probability (nll) parity.
 

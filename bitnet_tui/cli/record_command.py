@@ -4,6 +4,7 @@ from typing import Any
 
 import click
 
+from bitnet_tui.cli.device_options import device_options
 from bitnet_tui.cli.headless import run_headless
 from bitnet_tui.cli.options import json_option, nonempty, scoring_options, scoring_request, show
 from bitnet_tui.display.proofs import recording_lines
@@ -13,6 +14,7 @@ from bitnet_tui.display.proofs import recording_lines
 @click.argument("model")
 @click.argument("folder", callback=nonempty)
 @scoring_options
+@device_options
 @json_option
 def command(model: str, folder: str, as_json: bool, **settings: Any) -> None:
     """Write the logits of MODEL on a corpus into FOLDER, for `parity recorded:FOLDER CANDIDATE`.

@@ -52,6 +52,11 @@ def _write(write: Callable[[], object]) -> None:
         raise session.StorageError(f"standard output: cannot be written: {error.strerror}") from error
 
 
+def mute() -> None:
+    """Write nothing to stdout from here on: another process prints the result."""
+    _forget_stdout()
+
+
 def _forget_stdout() -> None:
     # What is still buffered would be tried again at exit, and reported.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

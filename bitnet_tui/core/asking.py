@@ -27,8 +27,8 @@ Request = dict[str, Any]
 JOURNAL = ".parity.journal"
 """What an interrupted export leaves in its folder for `--resume`."""
 
-NOT_ASKED = ("export", "resume", "report", "junit")
-"""Fields of a request that say where results go, and change none of them."""
+NOT_ASKED = ("export", "resume", "report", "junit", "data_parallel", "processes")
+"""Fields of a request that say where results go and who computes them, and change none of them."""
 
 _SHOWN = ("kind", "reference", "candidate", "profile", "path")
 

@@ -19,7 +19,7 @@ from bitnet_engine.formats import Checkpoint
 from bitnet_parity.comparison import FLOOR_DOCUMENTS, Item
 from bitnet_parity.failures import identity
 from bitnet_parity.journal import Journal
-from bitnet_tui.core import asking, sides
+from bitnet_tui.core import asking, placing, sides
 from bitnet_tui.core.asking import JOURNAL, Request
 from bitnet_tui.core.events import Event
 from bitnet_tui.core.readings import needs_a_word, reading_text
@@ -47,11 +47,12 @@ def compare(request: Request) -> Iterator[Event]:
         yield from _compare_weights(files, weights, gates)
         numerics = [asking.numerics(request), request.get("candidate_numerics") or asking.numerics(request)]
         for i, name in enumerate(("reference", "candidate")):
-            opening = partial(sides.open_side, named[i], files[i], numerics[i], context)
+            opening = partial(sides.open_side, named[i], files[i], numerics[i], context, request)
             yield from stage(f"load {name}", opening, loaded)
     if any(side.kind == "model" for side in named):
         yield from asking.kernel_warning()
-    inputs = _inputs(loaded, corpus) | {"weights": weights[0] if weights else None}
+        yield from placing.narration([side.source for side in loaded])
+    inputs = _inputs(loaded, corpus, request) | {"weights": weights[0] if weights else None}
     stamp, settings = sides.stamp(*loaded), _settings(request, context)
     variants = _variants(loaded[0].source, settings["seed"])
     with _open_journal(request, settings, {"stamp": stamp, **inputs}) as journal:
@@ -91,16 +92,19 @@ def _settings(request: Request, context: int) -> dict[str, Any]:
     }
 
 
-def _inputs(loaded: Sequence[sides.Opened], corpus: parity.Corpus | None) -> dict[str, Any]:
+def _inputs(loaded: Sequence[sides.Opened], corpus: parity.Corpus | None, request: Request) -> dict[str, Any]:
     """Return the sides as `parity.stream` takes them. A side without a tokenizer goes by the other's."""
     reference, candidate = loaded
     tokenizers = [side.tokenizer for side in loaded if side.tokenizer is not None]
     if not tokenizers:
         raise SettingError("Both sides are kld: files, which hold no tokenizer; put a model or a recording on one.")
+    count = request.get("data_parallel", 1)
+    (first, second), *replicas = zip(reference.answering(count), candidate.answering(count), strict=True)
     brought = [text for side in loaded if (text := side.corpus(tokenizers[0].bos)) is not None]
     return {
-        "reference": reference.source,
-        "candidate": candidate.source,
+        "reference": first,
+        "candidate": second,
+        "replicas": replicas,
         "reference_tokenizer": reference.tokenizer or tokenizers[0],
         "candidate_tokenizer": candidate.tokenizer or tokenizers[0],
         "corpus": brought[0] if brought else corpus,

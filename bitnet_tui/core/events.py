@@ -15,7 +15,8 @@ so an older program can show a newer run; a stream without `run.end` was interru
 | | tau_b (exact where tau_b_error is 0), tau_b_error, tau_top, nmse, cosine, max_abs, overlap |
 | | top_reference and top_candidate: [[id, text, logit], …], best first |
 | `document` | name, tokens, nll_reference, nll_candidate (sums in nats); eval: nll |
-| `stats` | tensor; ternary: neg, zero, pos, code3, scale, entropy; dense: rms, min, max, nan |
+| `stats` | tensor; ternary: neg, zero, pos, code3, scale, entropy, zeros, dead_rows, dead_columns |
+| | dense: rms, min, max, nan, histogram |
 | `tensor` | work (compare, write, verify, scan, record), name, index (from 1), count: progress |
 | `bench` | engine, threads, case, round, seconds (of one operation), index (from 1), count, seconds_left: a sample |
 | `text` | text: a piece of generated text |

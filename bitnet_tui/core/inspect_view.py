@@ -15,6 +15,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
+from statistics import median
 from typing import Any
 
 from bitnet_tui.core.events import Event
@@ -27,6 +28,9 @@ MAX_ENTROPY = 1.584962500721156
 _BLOCK = re.compile(r"((?:blk|model\.layers)\.\d+)\.(.+)")
 
 _SCALE_MEANINGS = {"multiply": "weight = trit × stored scale", "divide": "weight = trit ÷ stored scale"}
+
+ORDERS = ("file", "size", "unusual")
+"""In blocks as the file has them; largest first; or first those whose share of zeros is farthest from the usual."""
 
 Row = tuple[str, str]
 """A label and a value, both safe to display; an empty label continues the value above."""
@@ -64,6 +68,8 @@ class InspectView:
         """What a scan of the weights has come to, in words; empty before there is one."""
         self.scanned = False
         self._found: list[Mapping[str, Any]] = []
+        self.order = ORDERS[0]
+        """How the tree lists the tensors."""
 
     # ---- the whole file -----------------------------------------------------------------------------
 
@@ -110,6 +116,8 @@ class InspectView:
         """Return blocks and lone tensors in file order, only those whose name holds `needle`, any case."""
         order: dict[str, list[str]] = {}
         blocks: set[str] = set()
+        if self.order != ORDERS[0]:
+            return [Group(name, (name,), False) for name in self._sorted(needle)]
         for name in self._matching(needle):
             match = _BLOCK.fullmatch(name)
             key = match[1] if match else name
@@ -122,6 +130,17 @@ class InspectView:
         wanted = needle.casefold()
         return (name for name in self._tensors if wanted in name.casefold())
 
+    def _sorted(self, needle: str) -> list[str]:
+        names = list(self._matching(needle))
+        if self.order == "size":
+            return sorted(names, key=lambda name: -int(self._tensors[name].get("nbytes", 0)))
+        return sorted(names, key=lambda name: -(self.distance(name) or -1.0))
+
+    def distance(self, name: str) -> float | None:
+        """Return how far a tensor's share of zeros is from the median of all; None where it has none yet."""
+        shares = {name: found.zero for name in self._stats if (found := self.shares(name)) is not None}
+        return abs(shares[name] - median(shares.values())) if name in shares else None
+
     def names(self) -> Iterable[str]:
         """Return the names of all tensors."""
         return self._tensors.keys()
@@ -133,6 +152,8 @@ class InspectView:
 
     def label(self, name: str) -> str:
         """Return a tensor's name as the tree has room for: without its block, and without the half of the block."""
+        if self.order != ORDERS[0]:
+            return safe(name, 80)
         return self.short_name(name).removeprefix("self_attn.").removeprefix("mlp.")
 
     def type_of(self, name: str) -> str:
@@ -193,6 +214,9 @@ class InspectView:
         rows = [("scale", _plain(stats.get("scale")) if stats.get("scale") is not None else "not uniform")]
         if shares.entropy is not None:
             rows.append(("entropy", f"{shares.entropy:.3f} of {MAX_ENTROPY:.3f} bits a trit"))
+        for field, what in (("dead_rows", "rows"), ("dead_columns", "columns")):
+            if dead := int(stats.get(field) or 0):
+                rows.append((what, f"{dead} of zeros alone"))
         code3 = int(stats.get("code3") or 0)
         return [*rows, ("code 3", f"{code3} packed values that are no trit")] if code3 else rows
 
@@ -200,6 +224,16 @@ class InspectView:
         """Return how a ternary tensor's trits divide; None while unknown, or for a dense tensor."""
         stats = self._stats.get(name)
         return self._shares(stats) if stats is not None and _is_ternary(stats) else None
+
+    def zeros(self, name: str) -> Sequence[Sequence[float]]:
+        """Return the share of zeros by block of rows and columns; empty while unknown, or for a dense tensor."""
+        return self._stats.get(name, {}).get("zeros") or ()
+
+    def histogram(self, name: str) -> tuple[Sequence[int], float, float] | None:
+        """Return counts, and the values at both ends; None while unknown, or for a ternary tensor."""
+        stats = self._stats.get(name, {})
+        counts = stats.get("histogram")
+        return (counts, float(stats["min"]), float(stats["max"])) if counts else None
 
     def _shares(self, stats: Event) -> Shares:
         counts = [int(stats.get(key) or 0) for key in ("neg", "zero", "pos", "code3")]

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from bitnet_tui.core.events import Event
+from bitnet_tui.core.measures import TAU, Measure
 from bitnet_tui.core.text import number, safe
 from bitnet_tui.core.token_table import TokenTable
 
@@ -103,6 +104,11 @@ class ParityView:
         """Exit code and message of every `error` event."""
         self.warnings: list[str] = []
         """What the run says before its numbers: the settings in which the two files differ, say."""
+        self.measure: Measure = TAU
+        """By which tokens are told apart: coloured, marked, called the worst."""
+        self.thresholds: dict[Measure, float] = {}
+        """What a person has set; the profile's limit of tau-b where there is none."""
+        self.bookmarks: set[int] = set()
         self._gates: dict[str, Event] = {}
         self._median: tuple[int, float] = (0, float("nan"))
 
@@ -183,6 +189,15 @@ class ParityView:
         return float(stated) if isinstance(stated, int | float) else BELIEF_LIMITS.get(self.profile)
 
     @property
+    def threshold(self) -> float | None:
+        """The value of `measure` beyond which a token diverges; None where nobody has named one."""
+        return self.thresholds.get(self.measure, self.limit if self.measure is TAU else None)
+
+    def values(self) -> np.ndarray:
+        """Return `measure` of every token, float64 [tokens], NaN where undefined."""
+        return self.tokens.column(self.measure.column)
+
+    @property
     def median_tau(self) -> float:
         """The median tau-b over all tokens so far, an undefined one counting as the lowest.
 
@@ -211,9 +226,8 @@ class ParityView:
         return float(np.median(defined)) if defined.size else float("nan")
 
     def diverging(self) -> np.ndarray:
-        """Return whether each token's tau-b is under the limit or undefined, bool [tokens]."""
-        tau = self.tokens.tau_b
-        return np.isnan(tau) | (tau < (-np.inf if self.limit is None else self.limit))
+        """Return whether each token's measure is beyond the threshold or undefined, bool [tokens]."""
+        return self.measure.beyond(self.values(), self.threshold)
 
     def marked(self) -> np.ndarray:
         """Return whether each token diverges or flips its top-1, bool [tokens]: what `n` and `N` visit."""
@@ -221,14 +235,14 @@ class ParityView:
 
     def status(self, index: int) -> TokenStatus:
         """Return the status of one token."""
-        tau, limit = self.tokens.value("tau_b", index), self.limit
-        if tau != tau:
+        value, limit = self.tokens.value(self.measure.column, index), self.threshold
+        if value != value:
             return TokenStatus.UNDEFINED
         if limit is None:
             return TokenStatus.AGREE
-        if tau < limit:
+        if value > limit if self.measure.rising else value < limit:
             return TokenStatus.DIVERGE
-        return TokenStatus.DRIFT if tau < (limit + 1) / 2 else TokenStatus.AGREE
+        return TokenStatus.DRIFT if self.measure.drifts(value, limit) else TokenStatus.AGREE
 
     # ---- places -------------------------------------------------------------------------------------
 
@@ -247,11 +261,11 @@ class ParityView:
         return int(before[-1]) if before.size else None
 
     def worst(self) -> int | None:
-        """Return the token with the lowest tau-b, an undefined one below all; ties go to the larger KL."""
+        """Return the token with the worst measure, an undefined one below all; ties go to the larger KL."""
         if not len(self.tokens):
             return None
-        tau = np.nan_to_num(self.tokens.tau_b, nan=-2.0)
-        lowest = np.flatnonzero(tau == tau.min())
+        values = self.measure.worst_first(self.values())
+        lowest = np.flatnonzero(values == values.min())
         kl = np.nan_to_num(self.tokens.column("kl")[lowest], nan=np.inf)
         return int(lowest[int(np.argmax(kl))])
 
@@ -289,9 +303,10 @@ class ParityView:
         total = len(self.tokens)
         if not total:
             return ""
-        undefined = int(np.isnan(self.tokens.tau_b).sum())
+        undefined = int(np.isnan(self.values()).sum())
         diverging, flips = int(self.diverging().sum()), int(self.tokens.flips.sum())
-        parts = [] if self.limit is None else [f"{diverging} under {number(self.limit, 2)}"]
+        side = f"{self.measure.name} over" if self.measure.rising else "under"
+        parts = [] if self.threshold is None else [f"{diverging} {side} {number(self.threshold, 2)}"]
         parts.append(f"{flips} flip{'s' * (flips != 1)}")
         return " · ".join([*parts, f"{undefined} undefined"] if undefined else parts)
 

@@ -16,7 +16,7 @@ from bitnet_engine.errors import FormatError, SettingError
 from bitnet_parity import recording
 from bitnet_parity import replay as replaying
 from bitnet_parity.verify import Proof, verify_steps
-from bitnet_tui.core import asking, sides
+from bitnet_tui.core import asking, placing, sides
 from bitnet_tui.core.asking import Request
 from bitnet_tui.core.events import Event
 from bitnet_tui.core.steps import stage, tensor_event
@@ -29,7 +29,7 @@ def record(request: Request) -> Iterator[Event]:
     loaded: list[sides.Opened] = []
     with sides.open_checkpoints([side], asking.reading(request), {}) as (file,):
         context = sides.window(request.get("context"), [sides.read_header(side, file)])
-        opening = partial(sides.open_side, side, file, asking.numerics(request), context)
+        opening = partial(sides.open_side, side, file, asking.numerics(request), context, request)
         yield from stage("load model", opening, loaded)
     opened = loaded[0]
     if opened.tokenizer is None:
@@ -38,8 +38,11 @@ def record(request: Request) -> Iterator[Event]:
     text = {"name": corpus.name, "sha256": corpus.sha256, "documents": len(corpus.names)}
     facts = {"stamp": {**sides.stamp(opened), "id": begun["id"]}, "model": opened.description}
     facts |= {"settings": settings, "corpus": text}
+    yield from placing.narration([opened.source])
     windows, folder = 0, Path(request["folder"])
-    for item in recording.record(opened.source, opened.tokenizer, corpus, folder, facts=facts, **settings):
+    source, *replicas = opened.answering(request.get("data_parallel", 1))
+    items = recording.record(source, opened.tokenizer, corpus, folder, facts=facts, replicas=replicas, **settings)
+    for item in items:
         if isinstance(item, recording.RecordedWindow):
             windows = item.count
             yield tensor_event("record", item.document, item.index, item.count)
@@ -58,7 +61,7 @@ def replay(request: Request) -> Iterator[Event]:
         described, context = line.fields[name], line.fields["settings"]["context"]
         side = parity.parse_side(described["path"])
         with sides.open_checkpoints([side], _reading(line.where, described), {}) as (file,):
-            opening = partial(sides.open_side, side, file, str(described.get("numerics")), context)
+            opening = partial(sides.open_side, side, file, str(described.get("numerics")), context, request)
             yield from stage(f"load {name}", opening, loaded)
         _check_same(line.where, described, loaded[-1].description)
     tokenizer = next(side.tokenizer for side in loaded if side.tokenizer is not None)

@@ -7,11 +7,14 @@ Part of `core.session`; imported in workers only.
 
 import time
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import bitnet_engine as engine
 import bitnet_parity as parity
-from bitnet_tui.core import asking, sides
+from bitnet_engine.formats import Checkpoint
+from bitnet_engine.model import Model
+from bitnet_tui.core import asking, placing, sides
 from bitnet_tui.core.asking import Request
 from bitnet_tui.core.events import Event
 from bitnet_tui.core.steps import stage
@@ -24,12 +27,13 @@ def evaluate(request: Request) -> Iterator[Event]:
     loaded: list[Any] = []
     with asking.opened(request) as checkpoint:
         context = sides.window(request.get("context"), [sides.read_header(parity.Side("model", ""), checkpoint)])
-        yield from stage("load model", lambda: sides.load_model(checkpoint, asking.numerics(request)), loaded)
+        yield from stage("load model", partial(_placed, request, checkpoint), loaded)
     yield from asking.kernel_warning()
-    model, description = loaded[0]
-    stamp = engine.stamp(id=begun["id"], numerics=model.numerics.value)
+    (model, *replicas), description = loaded[0]
+    yield from placing.narration([model])
+    stamp = engine.stamp(id=begun["id"], numerics=model.numerics.value, **placing.facts([model]))
     settings = {"context": context, "max_tokens": request.get("max_tokens")}
-    for item in parity.evaluate(model, model.tokenizer, corpus, **settings):
+    for item in parity.evaluate(model, model.tokenizer, corpus, replicas=replicas, **settings):
         if isinstance(item, parity.Evaluation):
             yield {"event": "report", "report": {**item.to_json(), "model": description, "stamp": stamp}}
         else:
@@ -41,9 +45,10 @@ def generate(request: Request) -> Iterator[Event]:
     yield (begun := asking.start(request))
     loaded: list[Any] = []
     with asking.opened(request) as checkpoint:
-        yield from stage("load model", lambda: sides.load_model(checkpoint, asking.numerics(request)), loaded)
+        yield from stage("load model", partial(_placed, request, checkpoint), loaded)
     yield from asking.kernel_warning()
-    model, description = loaded[0]
+    (model,), description = loaded[0]
+    yield from placing.narration([model])
     names = ("temperature", "top_k", "top_p", "seed")
     sampler = engine.Sampler(**{name: request[name] for name in names})
     prompt = model.tokenizer.encode(request["prompt"])
@@ -64,9 +69,13 @@ def generate(request: Request) -> Iterator[Event]:
             "text": "".join(pieces),
             "tokens": tokens,
             "seconds": time.monotonic() - since,
-            "stamp": engine.stamp(id=begun["id"], numerics=model.numerics.value),
+            "stamp": engine.stamp(id=begun["id"], numerics=model.numerics.value, **placing.facts([model])),
         },
     }
+
+
+def _placed(request: Request, checkpoint: Checkpoint) -> tuple[list[Model], dict[str, Any]]:
+    return placing.placed(request, lambda: sides.load_model(checkpoint, asking.numerics(request)))
 
 
 def _kept(tokens: Iterator[int], into: list[int]) -> Iterator[int]:

@@ -45,6 +45,7 @@ __all__ = [
     "side_path",
     "stamp",
     "tell_ci",
+    "tensor_values",
     "tokenize",
     "write_atomic",
 ]
@@ -69,6 +70,14 @@ def inspect(
         with engine.open_checkpoint(path, **how) as checkpoint:
             summary["findings"] += [asdict(finding) for finding in engine.scan_findings(checkpoint)]
     return {**summary, "scanned": scan, "stamp": engine.stamp()}
+
+
+def tensor_values(path: str, name: str, rows: int, columns: int, **how_read: Any) -> list[list[float | None]]:
+    """Return the first rows and columns of a tensor, `how_read` as `inspect` takes it. Raises BitnetError."""
+    import bitnet_engine as engine
+
+    with engine.open_checkpoint(path, **reading(how_read)) as checkpoint:
+        return engine.tensor_values(checkpoint, name, rows, columns)
 
 
 def tokenize(path: str, text: str, *, bos: bool) -> dict[str, Any]:
@@ -180,6 +189,8 @@ def run(request: Request) -> Iterator[Event]:
     | kind | fields (None where optional) |
     |---|---|
     | all | i2s_layout="auto", kernel_config=None; parity and diff also candidate_i2s_layout, candidate_kernel_config |
+    | eval, generate, parity, record | mesh=1; all but generate data_parallel=1; all but record processes=None or |
+    | | {coordinator, processes, process} |
     | eval, generate, parity, record, verify | numerics=NUMERICS[0]; parity also candidate_numerics=numerics |
     | parity | reference, candidate, corpus=None, profile, context=None, max_tokens=None, export=None, resume=False, |
     | | exact=False, seed=0, floor_documents=None |
@@ -194,5 +205,9 @@ def run(request: Request) -> Iterator[Event]:
     | diff | reference, candidate |
     | convert | path, target, type, allow_lossy, force=False, scale=None, max_shard_size=None, byte_order=None |
     """
+    if request.get("processes"):
+        from bitnet_tui.core.placing import join  # before jax starts, which the first event's stamp may be asked about
+
+        join(request)
     module, function = KINDS[request["kind"]].split(".")
     yield from getattr(import_module(f"bitnet_tui.core.{module}"), function)(request)

@@ -2,7 +2,7 @@
 
     with open_checkpoints([side], {}, {}) as (file,):
         header = read_header(side, file)                # at once: what is wrong is told before any load
-        opened = open_side(side, file, "exact-int8", context=512)
+        opened = open_side(side, file, "exact-int8", 512, {"mesh": 2})
 
 Part of `core.session`; imported in workers only.
 """
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from bitnet_engine.errors import FormatError, SettingError
 from bitnet_parity.sources import LogitSource, Side, TokenizerSource
+from bitnet_tui.core import placing
 
 if TYPE_CHECKING:
     from bitnet_engine.config import Config
@@ -43,6 +44,16 @@ class Opened:
     source: LogitSource
     description: dict[str, Any]
     tokenizer: TokenizerSource | None
+    replicas: tuple[LogitSource, ...] = ()
+    """The source again, on other devices."""
+
+    def answering(self, count: int) -> list[LogitSource]:
+        """Return `count` sources to be asked at once: what is no model of ours answers one after the other."""
+        from bitnet_parity.fan_out import OneAtATime
+
+        if count == 1 or self.replicas:
+            return [self.source, *self.replicas]
+        return [OneAtATime(self.source)] * count
 
     def corpus(self, bos: int | None) -> "TokenCorpus | None":
         """Return the text that the side brings, its windows opening with `bos`; None where it brings none."""
@@ -107,15 +118,19 @@ def window(asked: int | None, headers: list[Header]) -> int:
     return asked or (min(recorded) if recorded else min(DEFAULT_CONTEXT, most))
 
 
-def open_side(side: Side, checkpoint: "Checkpoint | None", numerics: str, context: int) -> Opened:
+def open_side(
+    side: Side, checkpoint: "Checkpoint | None", numerics: str, context: int, request: Mapping[str, Any]
+) -> Opened:
     """Load a side, a model from its open `checkpoint`. `numerics` are for our own engine; others compute as they do.
+
+    The request says on which devices a model is run.
 
     Raises:
         BitnetError: it cannot be loaded, or what it needs is not installed.
     """
     if checkpoint is not None:
-        model, description = load_model(checkpoint, numerics)
-        return Opened(model, description, model.tokenizer)
+        (model, *replicas), description = placing.placed(request, lambda: load_model(checkpoint, numerics))
+        return Opened(model, description, model.tokenizer, tuple(replicas))
     openers = {"recorded": _recorded, "kld": _kld}
     return openers[side.kind](side) if side.kind in openers else _peer(side, context)
 
@@ -191,4 +206,4 @@ def stamp(*opened: Opened) -> dict[str, Any]:
     import bitnet_engine as engine
 
     names = list(dict.fromkeys(side.description["numerics"] for side in opened))
-    return engine.stamp(numerics=" against ".join(names))
+    return engine.stamp(numerics=" against ".join(names), **placing.facts([side.source for side in opened]))

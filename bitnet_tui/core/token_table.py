@@ -30,7 +30,7 @@ class Candidate:
 class TokenTable:
     """Append-only columns. A number an event does not hold is NaN."""
 
-    _NUMBERS = ("tau_b", "kl", "nll_reference", "nll_candidate", "margin", "shift")
+    _NUMBERS = ("tau_b", "kl", "nll_reference", "nll_candidate", "margin", "shift", "rank")
 
     def __init__(self) -> None:
         self.texts: list[str] = []
@@ -62,7 +62,8 @@ class TokenTable:
         self._flips.append(event.get("same_top") is False)
         reference, candidate = (self._append_top(event.get(side)) for side in ("top_reference", "top_candidate"))
         for name, column in self._columns.items():
-            column.append(_shift(reference, candidate) if name == "shift" else _real(event.get(name)))
+            derived = {"shift": _shift, "rank": _rank}.get(name)
+            column.append(_real(event.get(name)) if derived is None else derived(reference, candidate))
 
     def top(self, index: int) -> tuple[list[Candidate], list[Candidate]]:
         """Return the best candidates of both sides at token `index`, best first."""
@@ -130,6 +131,14 @@ def _shift(reference: dict[int, float], candidate: dict[int, float]) -> float:
     """Return the median |Δlogit| over the ids both top-k lists hold; NaN where they share none."""
     shared = [abs(reference[token] - logit) for token, logit in candidate.items() if token in reference]
     return float(median(shared)) if shared else float("nan")
+
+
+def _rank(reference: dict[int, float], candidate: dict[int, float]) -> float:
+    """Return how many ranks the reference's first choice loses in the other list; all of them where it is gone."""
+    if not reference or not candidate:
+        return float("nan")
+    first = next(iter(reference))
+    return float(list(candidate).index(first) if first in candidate else len(candidate))
 
 
 def _real(value: object) -> float:

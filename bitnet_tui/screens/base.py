@@ -13,13 +13,14 @@ from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.screen import Screen
 from textual.widget import Widget
-from textual.widgets import Footer, Static
+from textual.widgets import Static
 
 from bitnet_tui.core.session import BitnetError
 from bitnet_tui.core.text import safe
 from bitnet_tui.screens.export import Offer, export_form, svg_of, write_export
 from bitnet_tui.screens.jump import JumpScreen
 from bitnet_tui.widgets.filter_box import FilterBox
+from bitnet_tui.widgets.key_footer import KeyFooter
 from bitnet_tui.widgets.top_bar import TopBar
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ class BaseScreen(Screen[None]):
         """Lay the frame around the body."""
         yield TopBar(self.TAB, self.program.key_of)
         yield from self.compose_body()
-        yield Footer(compact=True, show_command_palette=False)
+        yield KeyFooter()
         yield Static(Content(TOO_SMALL), id="too-small")
 
     def compose_body(self) -> ComposeResult:
@@ -123,13 +124,14 @@ class BaseScreen(Screen[None]):
 
     def action_copy(self) -> None:
         """Copy what is selected."""
-        self._copy(self.selection_text(), "nothing is selected")
+        self.copy(self.selection_text(), "nothing is selected")
 
     def action_copy_command(self) -> None:
         """Copy the command line that equals what is shown."""
-        self._copy(self.command_line(), "no command shows this")
+        self.copy(self.command_line(), "no command shows this")
 
-    def _copy(self, text: str, otherwise: str) -> None:
+    def copy(self, text: str, otherwise: str) -> None:
+        """Copy `text` and say so; say `otherwise` where there is none."""
         if text:
             self.app.copy_to_clipboard(text)
         self.program.say(f"copied {safe(text, 120)}" if text else otherwise)

@@ -4,7 +4,8 @@ Live and replay differ in where the events come from and in nothing else. The ev
 this screen takes what has arrived twenty times a second.
 """
 
-import time
+import asyncio
+import math
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -17,31 +18,24 @@ from textual.widgets import Static
 
 from bitnet_tui.core.command_line import command, parity_command
 from bitnet_tui.core.exporting import export_run
-from bitnet_tui.core.feed import Feed, Live
-from bitnet_tui.core.parity_view import ParityView, RunState, TokenStatus
-from bitnet_tui.core.text import duration, elide, number, safe, token_text
+from bitnet_tui.core.failure_rows import replay_command
+from bitnet_tui.core.feed import Live
+from bitnet_tui.core.parity_view import ParityView, RunState
+from bitnet_tui.core.run_source import RunSource
+from bitnet_tui.core.session import BitnetError
+from bitnet_tui.core.text import elide, safe, token_text
 from bitnet_tui.screens.base import SPINNER, BaseScreen
 from bitnet_tui.screens.export import Offer
+from bitnet_tui.screens.form import Field, FormScreen
+from bitnet_tui.screens.parity_text import Standing, ranks_text, stages, status, token_line, token_text_row
 from bitnet_tui.widgets.error_card import ErrorCard
 from bitnet_tui.widgets.rank_table import RankTable
 from bitnet_tui.widgets.tau_bars import TauBars
+from bitnet_tui.widgets.token_rows import TokenRows
 from bitnet_tui.widgets.token_strip import TokenStrip
 from bitnet_tui.widgets.verdict_bar import VerdictBar
 
 _TICK = 1 / 20
-_BATCH = 1000
-
-_VERDICTS = {
-    "PASS": ("✔ PASS", "bold $success"),
-    "FAIL": ("✘ FAIL", "bold $error"),
-    "INCONCLUSIVE": ("? INCONCLUSIVE", "bold $warning"),
-}
-_WORDS = {
-    TokenStatus.AGREE: ("agrees", "$tau-good"),
-    TokenStatus.DRIFT: ("drifts", "$tau-drift"),
-    TokenStatus.DIVERGE: ("diverges", "$tau-bad"),
-    TokenStatus.UNDEFINED: ("τ-b undefined", "$tau-bad"),
-}
 
 
 class ParityScreen(BaseScreen):
@@ -53,7 +47,9 @@ class ParityScreen(BaseScreen):
         "A token diverges when its τ-b is under the profile's limit or undefined; at an "
         "underlined token the two sides prefer different ones (it flips). n and N visit both kinds. A near-tie "
         "is a token where the reference's own margin between its first two choices is smaller than the "
-        "median |Δlogit| of the run: there the order says little. NLL is the negative log-likelihood, in nats."
+        "median |Δlogit| of the run: there the order says little. NLL is the negative log-likelihood, in nats. "
+        "m colours and marks the tokens by another measure, t sets the value beyond which one diverges; the verdict "
+        "stays that of the profile. c turns the text into a table, and again into the tokens that differ alone."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("left", "step(-1)", "Token before", show=False, id="parity.left"),
@@ -68,20 +64,31 @@ class ParityScreen(BaseScreen):
         Binding("N", "divergence(-1)", "Divergence or flip before", show=False, id="parity.previous"),
         Binding("w", "worst", "worst", id="parity.worst"),
         Binding("f", "first", "First divergence or flip", show=False, id="parity.first"),
+        Binding("m", "measure", "measure", id="parity.measure"),
+        Binding("c", "context", "table", id="parity.context"),
         Binding("space", "pause", "pause", id="parity.pause"),
         Binding("e", "export", "export", id="app.export"),
+        Binding("t", "threshold", "Threshold of the measure", show=False, id="parity.threshold"),
+        Binding("left_square_bracket", "ranks(-1)", "Fewer ranks", key_display="[", show=False, id="parity.fewer"),
+        Binding("right_square_bracket", "ranks(1)", "More ranks", key_display="]", show=False, id="parity.more"),
+        Binding("b", "bookmark", "Bookmark the token", show=False, id="parity.bookmark"),
+        Binding("B", "next_bookmark", "Next bookmark", show=False, id="parity.next_bookmark"),
+        Binding("p", "replay", "Copy the command that measures this token again", show=False, id="parity.replay"),
     ]
     DEFAULT_CSS = """
     ParityScreen {
         #sides { height: 1; padding: 0 1; text-wrap: nowrap; text-overflow: ellipsis; }
         #verdict { padding: 0 1; }
-        #strip { height: 1fr; min-height: 5; background: $background; }
+        #strip, #rows { height: 1fr; min-height: 5; background: $background; }
+        #rows { display: none; }
+        &.-table #rows { display: block; }
+        &.-table #strip { display: none; }
         #bottom { height: 15; }
         #bars { width: 1fr; }
         #ranks { width: 1fr; }
         #stages { height: 1fr; display: none; }
         &.-loading #stages { display: block; }
-        &.-loading #strip, &.-loading #bottom { display: none; }
+        &.-loading #strip, &.-loading #rows, &.-loading #bottom { display: none; }
         &.-narrow #bars { display: none; }
         &.-narrow.-tall #bottom { layout: vertical; height: 24; }
         &.-narrow.-tall #bars { display: block; width: 100%; height: 10; }
@@ -96,13 +103,10 @@ class ParityScreen(BaseScreen):
         self.view = ParityView()
         self.cursor = 0
         self.frozen = False
-        self.live: Live | None = None
-        self._feed: Feed | None = None
-        self._replayed: str | None = None
+        self.source: RunSource | None = None
+        """Where the events come from; None before a run was opened."""
         self._follow = False
         self._moved = False
-        self._begun: float | None = None
-        self._rate = 0.0
         self._tick = 0
         self._timer: Timer | None = None
 
@@ -113,6 +117,7 @@ class ParityScreen(BaseScreen):
         yield ErrorCard(id="error")
         yield Static(id="stages", classes="pane")
         yield TokenStrip(id="strip")
+        yield TokenRows(id="rows")
         with Horizontal(id="bottom"):
             yield TauBars(id="bars")
             yield RankTable(id="ranks")
@@ -122,7 +127,8 @@ class ParityScreen(BaseScreen):
         self._timer = self.set_interval(_TICK, self._take, pause=True)
         for name, title in (
             ("strip", "tokens"),
-            ("bars", "τ-b around the cursor"),
+            ("rows", "tokens"),
+            ("bars", "bars"),
             ("ranks", "next token"),
             ("stages", "stages"),
         ):
@@ -136,22 +142,19 @@ class ParityScreen(BaseScreen):
         """Start a run in a child process and show it as it goes."""
         live = self.program.start(request, record=True)
         if live is not None:
-            self._begin(live.feed, live=live)
+            self._begin(RunSource.of_live(live))
 
     def replay(self, path: str) -> None:
         """Show a recorded run."""
-        feed = Feed(self.program.store.open(Path(path)))
-        feed.start()
-        self._begin(feed, replayed=path)
+        self._begin(RunSource.of_file(self.program.store, path))
 
-    def _begin(self, feed: Feed, live: Live | None = None, replayed: str | None = None) -> None:
-        if self._feed is not None:
-            self._feed.stop()
-        self._feed, self.live, self._replayed = feed, live, replayed
+    def _begin(self, source: RunSource) -> None:
+        if self.source is not None:
+            self.source.stop()
+        self.source = source
         self.view = ParityView()
         self.cursor, self.frozen, self._moved = 0, False, False
-        self._follow = live is not None
-        self._begun, self._rate = None, 0.0
+        self._follow = source.live is not None
         self.query_one(ErrorCard).hide()
         self.query_one(TokenStrip).show(self.view)
         if self._timer is not None:
@@ -161,60 +164,47 @@ class ParityScreen(BaseScreen):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002
         """Offer to pause where something is on its way only: the footer has room for six keys."""
-        return action != "pause" or self.frozen or self._feed is not None
+        return action != "pause" or self.frozen or self.busy
 
     @property
     def busy(self) -> bool:
         """Whether events of the run are still read."""
-        return self._feed is not None
+        return self.source is not None and self.source.reading
+
+    @property
+    def live(self) -> Live | None:
+        """The child process of the run; None for a recorded one."""
+        return self.source.live if self.source is not None else None
 
     @property
     def is_live(self) -> bool:
         """Whether a child process is still at work for this screen."""
-        return self.live is not None and self._feed is not None
+        return self.live is not None and self.busy
 
     def _take(self) -> None:
         """Take in the events that have arrived, and show what they changed."""
-        if self._feed is None:
+        if self.source is None or not self.source.reading:
             return
-        events = self._feed.drain(_BATCH)
-        for event in events:
-            self.view.feed(event)
+        arrived = self.source.take(self.view)
         self._tick += 1
-        self._time(bool(events))
-        ended = self._feed.ended
-        if ended:
-            self.view.finish()
-            self._ended()
-        if (events and not self.frozen) or ended:
+        if not self.source.reading:
+            self._ended(self.source)
+        if (arrived and not self.frozen) or not self.source.reading:
             self._show()
         else:
             self._show_status()
 
-    def _ended(self) -> None:
-        self._feed = None
+    def _ended(self, source: RunSource) -> None:
         self.refresh_bindings()
         if self._timer is not None:
             self._timer.pause()
-        recorder = self.live.recorder if self.live is not None else None
-        if recorder is not None and recorder.problem:
-            self.program.say(recorder.problem, severity="warning")
+        if source.problem:
+            self.program.say(source.problem, severity="warning")
         self.program.run_ended()
         worst = self.view.worst()
         # A replay has been seen before: what is wanted of it is where it went wrong.
-        if self.live is None and not self._moved and worst is not None and self.view.marked()[worst]:
+        if source.live is None and not self._moved and worst is not None and self.view.marked()[worst]:
             self.cursor = worst
-
-    def _time(self, arrived: bool) -> None:
-        count = len(self.view.tokens)
-        if self.live is None or not arrived or not count:
-            return
-        now = time.monotonic()
-        if self._begun is None:
-            # What came with the first token waited for a compilation; the clock starts after it.
-            self._begun, self._uncounted = now, count
-        elif now > self._begun:
-            self._rate = (count - self._uncounted) / (now - self._begun)
 
     # ---- showing ------------------------------------------------------------------------------------
 
@@ -225,7 +215,7 @@ class ParityScreen(BaseScreen):
     def _show(self) -> None:
         view = self.view
         strip = self.query_one(TokenStrip)
-        loading = not len(view.tokens) and (self._feed is not None or bool(view.stages))
+        loading = not len(view.tokens) and (self.busy or bool(view.stages))
         self.set_class(loading, "-loading")
         if self.focused is None and not loading:
             # What is hidden loses the focus, and the strip was while the first token was awaited.
@@ -236,42 +226,35 @@ class ParityScreen(BaseScreen):
         self._show_sides()
         self._show_error()
         self.query_one(VerdictBar).show(view)
-        self.query_one(TauBars).show(view, strip.count)
+        self._show_judged()
         self.query_one(RankTable).show(view)
         self._show_cursor()
         self._show_status()
 
+    def _show_judged(self) -> None:
+        """Show what depends on the measure and its threshold."""
+        view, rows, count = self.view, self.query_one(TokenRows), self.query_one(TokenStrip).count
+        self.query_one(TauBars).show(view, count)
+        self.query_one("#bars").border_title = Content(f"{view.measure.name} around the cursor")
+        rows.show(view, count if rows.display else 0)
+        rows.border_title = Content(f"{rows.listed} tokens that differ" if rows.only_marked else "tokens")
+        self.query_one(TokenStrip).refresh()
+
     def _show_cursor(self) -> None:
-        for widget in (self.query_one(TokenStrip), self.query_one(TauBars), self.query_one(RankTable)):
+        parts = (TokenStrip, TokenRows, TauBars, RankTable)
+        for widget in map(self.query_one, parts):
             widget.cursor = self.cursor
         strip = self.query_one(TokenStrip)
         if not strip.count:
             return
-        strip.border_subtitle = self._token_line()
+        line = token_line(self.view, self.cursor, wide=self.app.size.width >= 100)
+        strip.border_subtitle = self.query_one(TokenRows).border_subtitle = line
         text = token_text(self.view.tokens.texts[self.cursor])
         self.query_one("#ranks").border_title = Content(f"next token, where the text has {text}")
 
-    def _token_line(self) -> Content:
-        tokens, index = self.view.tokens, self.cursor
-        word, style = _WORDS[self.view.status(index)]
-        parts = [
-            Content(f"{index + 1}/{len(tokens)}"),
-            Content.styled(token_text(tokens.texts[index]), "bold $foreground"),
-            Content(f"τ-b {number(tokens.value('tau_b', index))}"),
-        ]
-        flips = tokens.is_flip(index)
-        if not flips or self.view.status(index) is not TokenStatus.AGREE:
-            parts.append(Content.styled(word, style))
-        if flips:
-            parts.append(Content.styled("flips top-1", "bold $tau-drift"))
-        parts.append(Content(f"KL {number(tokens.value('kl', index))}"))
-        if self.app.size.width >= 100:
-            parts.append(Content(safe(f"{tokens.documents[index]}:{tokens.position(index)}", 40)))
-        return Content("  ").join(parts)
-
     def _show_sides(self) -> None:
         view = self.view
-        if view.state is RunState.WAITING and self._feed is None and self._replayed is None:
+        if view.state is RunState.WAITING and self.source is None:
             return
         room = max(16, self.app.size.width - len(view.id) - 36) // 2
         names = [elide(safe(side) or "…", room) for side in (view.reference, view.candidate)]
@@ -292,51 +275,17 @@ class ParityScreen(BaseScreen):
             self.query_one(ErrorCard).show(code, message, "r starts another run, esc goes back")
 
     def _show_status(self) -> None:
-        spinner = SPINNER[self._tick // 2 % len(SPINNER)]
+        standing = Standing(
+            SPINNER[self._tick // 2 % len(SPINNER)],
+            reading=self.busy,
+            live=self.live is not None,
+            cancelled=self.live is not None and self.live.cancelled,
+            frozen=self.frozen,
+            rate=self.source.rate if self.source is not None else 0.0,
+        )
         if self.has_class("-loading"):
-            self.query_one("#stages", Static).update(self._stages(spinner))
-        self.set_status(self._status(spinner))
-
-    def _stages(self, spinner: str) -> Content:
-        lines = []
-        for stage in self.view.stages:
-            ended = stage.done or not self.is_live
-            unfinished = "✘" if self.view.state is RunState.FAILED else "·"
-            mark = "✔" if stage.done else unfinished if ended else spinner
-            took = "" if stage.seconds is None else f"  {number(stage.seconds, 1)} s"
-            lines.append(Content.assemble((f"{mark} ", "$accent"), safe(stage.name, 60), (took, "$text-muted")))
-        if not lines:
-            lines = [Content(f"{spinner} starting the engine" if self.is_live else "no stage was recorded")]
-        return Content("\n").join(lines)
-
-    def _status(self, spinner: str) -> Content:
-        view, count = self.view, len(self.view.tokens)
-        if view.state is RunState.WAITING and self._feed is None:
-            return Content("")
-        parts = [self._state(spinner)]
-        if view.live and not count and view.active_stage:
-            parts.append(Content(safe(view.active_stage, 40)))
-        elif count or view.planned:
-            of = f"/{view.planned}" if view.live and view.planned else ""
-            parts.append(Content(f"{count}{of} tokens"))
-        if self.is_live and self._rate > 0:
-            parts.append(Content(f"{self._rate:,.{0 if self._rate >= 100 else 1}f} tok/s"))
-            if view.planned:
-                parts.append(Content(f"eta {duration((view.planned - count) / self._rate)}"))
-        return Content("  ").join([*parts, Content("")])
-
-    def _state(self, spinner: str) -> Content:
-        if self.frozen:
-            return Content.styled("‖ view paused", "bold $warning")
-        if self.live is not None and self._feed is not None:
-            return Content.styled(f"{spinner} {'cancelling' if self.live.cancelled else 'live'}", "bold $accent")
-        if self._feed is not None:
-            return Content.styled(f"{spinner} reading", "bold $accent")
-        name = "" if self.live is not None else "replay  "
-        if self.view.state is RunState.DONE and self.view.verdict in _VERDICTS:
-            return Content.assemble((name, "$text-muted"), _VERDICTS[self.view.verdict])
-        quiet = self.view.state is RunState.DONE
-        return Content.assemble((name, "$text-muted"), (self.view.state.value, "" if quiet else "bold $warning"))
+            self.query_one("#stages", Static).update(stages(self.view, standing))
+        self.set_status(status(self.view, standing))
 
     # ---- keys ---------------------------------------------------------------------------------------
 
@@ -358,8 +307,8 @@ class ParityScreen(BaseScreen):
         self._go(self.cursor + tokens)
 
     def action_line(self, lines: int) -> None:
-        """Move up by lines of the strip."""
-        self._go(self.query_one(TokenStrip).line_up(lines))
+        """Move up by lines of the text, or rows of the table."""
+        self._go(self.query_one(TokenRows if self.has_class("-table") else TokenStrip).line_up(lines))
 
     def action_edge(self, end: int) -> None:
         """Move to the first or the last token; the last of a live run is followed."""
@@ -385,21 +334,88 @@ class ParityScreen(BaseScreen):
             self.program.say(otherwise)
         self._go(index)
 
+    def action_measure(self) -> None:
+        """Judge the tokens by the next measure."""
+        self.view.measure = self.view.measure.after()
+        limit = self.view.threshold
+        beyond = f"beyond {limit:g}" if limit is not None else f"{self.program.key_of('parity.threshold')} sets a limit"
+        self.program.say(f"{self.view.measure.name}: {self.view.measure.about}; {beyond}")
+        self._judge()
+
+    def action_threshold(self) -> None:
+        """Ask beyond which value of the measure a token diverges."""
+        measure, now = self.view.measure, self.view.threshold
+
+        def answered(answer: dict[str, str] | None) -> None:
+            if answer is None:
+                return
+            self.view.thresholds.pop(measure, None)
+            if answer["limit"]:
+                self.view.thresholds[measure] = float(answer["limit"])
+            self._judge()
+
+        side = "over" if measure.rising else "under"
+        label = f"{measure.name}: a token diverges {side} this value; empty: the limit of the profile, where it has one"
+        field = Field("limit", label, "" if now is None else f"{now:g}", check=_number_or_empty)
+        self.app.push_screen(FormScreen("threshold", [field]), answered)
+
+    def _judge(self) -> None:
+        self.query_one(VerdictBar).show(self.view)
+        self._show_judged()
+        self._show_cursor()
+
+    def action_ranks(self, more: int) -> None:
+        """Show more or fewer ranks."""
+        table = self.query_one(RankTable)
+        table.most = min(max(1, table.most + more), max(1, len(self.view.rank_rows(self.cursor)))) if self.count else 10
+
+    @property
+    def count(self) -> int:
+        """How many tokens are shown."""
+        return self.query_one(TokenStrip).count
+
+    def action_context(self) -> None:
+        """Turn the text into a table, then into a table of what differs, then back."""
+        rows, table = self.query_one(TokenRows), self.has_class("-table")
+        focused = self.focused in (rows, self.query_one(TokenStrip))
+        self.set_class(not (table and rows.only_marked), "-table")
+        rows.only_marked = table and not rows.only_marked
+        self.call_after_refresh(self._show_judged)
+        if focused:
+            self.query_one("#rows" if self.has_class("-table") else "#strip").focus()
+
+    def action_bookmark(self) -> None:
+        """Set a bookmark on the token, or take it away; they last as long as the run is on the screen."""
+        if self.count:
+            self.view.bookmarks ^= {self.cursor}
+            self._show_judged()
+            self._show_cursor()
+
+    def action_next_bookmark(self) -> None:
+        """Move to the next bookmark, after the last to the first."""
+        after = [index for index in self.view.bookmarks if index > self.cursor]
+        key = self.program.key_of("parity.bookmark")
+        self._go_or_say(min(after or self.view.bookmarks, default=None), f"no bookmark; {key} sets one")
+
+    def action_replay(self) -> None:
+        """Copy the command that measures this token alone again."""
+        if self.count and self.path is not None:
+            self.run_worker(self._copy_replay(self.path, self.cursor), group="replay", exclusive=True)
+        else:
+            self.program.say("there is no token to measure again")
+
+    async def _copy_replay(self, run: str, index: int) -> None:
+        document, position = self.view.tokens.documents[index], self.view.tokens.position(index)
+        try:
+            self.copy(await asyncio.to_thread(replay_command, run, document, position), "")
+        except BitnetError as error:
+            self.program.say(str(error), severity="warning")
+
     def selection_text(self) -> str:
         """Return the token at the cursor as a row; in the pane of the ranks, both lists."""
-        tokens, index = self.view.tokens, self.cursor
-        if index >= len(tokens):
+        if self.cursor >= len(self.view.tokens):
             return ""
-        if self.query_one(RankTable).has_focus:
-            lists = (self.view.tokens.top(index)[side] for side in (0, 1))
-            rows = (
-                [name, str(rank), row.text, str(row.logit)]
-                for name, side in zip(("reference", "candidate"), lists, strict=True)
-                for rank, row in enumerate(side, 1)
-            )
-            return "\n".join("\t".join(row) for row in rows)
-        place = f"{tokens.documents[index]}:{tokens.position(index)}"
-        return "\t".join([str(index + 1), place, tokens.texts[index], str(tokens.value("tau_b", index))])
+        return (ranks_text if self.query_one(RankTable).has_focus else token_text_row)(self.view, self.cursor)
 
     def command_line(self) -> str:
         """Return the command that makes the run again; one that opens it where it does not say how it was made."""
@@ -421,14 +437,20 @@ class ParityScreen(BaseScreen):
     @property
     def path(self) -> str | None:
         """Where the run is recorded: what was opened, or what a live run writes."""
-        if self._replayed is not None or self.live is None or self.live.recorder is None:
-            return self._replayed
-        return self.live.recorder.path
+        return self.source.path if self.source is not None else None
 
     def action_pause(self) -> None:
         """Freeze the view, or bring it up to date; the run itself goes on."""
-        self.frozen = not self.frozen and self._feed is not None
+        self.frozen = not self.frozen and self.busy
         if self.frozen:
             self._show_status()
         else:
             self._show()
+
+
+def _number_or_empty(text: str) -> str | None:
+    """Return what is wrong with a threshold that may be left out, or None."""
+    try:
+        return None if not text or math.isfinite(float(text)) else "a finite number is allowed"
+    except ValueError:
+        return f"{safe(text, 20)!r}: a number is allowed"

@@ -24,6 +24,8 @@ class RankTable(Widget, can_focus=True):
     """The rank table of the token under the cursor."""
 
     cursor: reactive[int] = reactive(0)
+    most: reactive[int] = reactive(10)
+    """Ranks that are shown, where there is room for them."""
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
@@ -45,7 +47,7 @@ class RankTable(Widget, can_focus=True):
         side = max(4, (width - _NUMBERS) // 2)
         style = "$tau-drift" if self._view.is_near_tie(self.cursor) else "$text-muted"
         sentence = [Content.styled(line, style) for line in fold(self._view.near_tie(self.cursor), width)]
-        shown = rows[: max(1, height - 1 - len(sentence))]
+        shown = rows[: max(1, min(self.most, height - 1 - len(sentence)))]
         lines = [self._head(side), *(self._row(row, side) for row in shown)]
         return Content("\n").join([*lines, *sentence])
 

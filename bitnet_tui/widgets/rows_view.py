@@ -1,10 +1,10 @@
-"""Labels and values in two columns, long values folded under themselves; ternary shares as bars above.
+"""Labels and values in two columns, long values folded under themselves; below them bars of shares, and a chart.
 
  type  I2_S
 shape  2560 × 2560
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from textual.content import Content
 from textual.geometry import Size
@@ -14,6 +14,9 @@ from bitnet_tui.core.inspect_view import Row, Shares
 from bitnet_tui.widgets.cells import fit, fold
 
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
+
+Chart = Callable[[int], list[Content]]
+"""Draws lines of at most so many cells."""
 
 
 class RowsView(Widget, can_focus=False):
@@ -27,10 +30,11 @@ class RowsView(Widget, can_focus=False):
         super().__init__(id=id)
         self._rows: Sequence[Row] = ()
         self._shares: Shares | None = None
+        self._chart: Chart | None = None
 
-    def show(self, rows: Sequence[Row], shares: Shares | None = None) -> None:
-        """Show `rows`, and the bars of a ternary tensor where there are `shares`."""
-        self._rows, self._shares = rows, shares
+    def show(self, rows: Sequence[Row], shares: Shares | None = None, chart: Chart | None = None) -> None:
+        """Show `rows`, the bars of a ternary tensor where there are `shares`, and a chart where there is one."""
+        self._rows, self._shares, self._chart = rows, shares, chart
         self.refresh(layout=True)
 
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:  # noqa: ARG002
@@ -50,7 +54,10 @@ class RowsView(Widget, can_focus=False):
             for number, part in enumerate(parts):
                 name = fit(label if number == 0 else "", column, right=True)
                 lines.append(Content.assemble((f"{name}  ", "$text-muted"), part))
-        return lines if self._shares is None else [*lines, Content(""), *_bars(self._shares, column, width)]
+        if self._shares is not None:
+            lines += [Content(""), *_bars(self._shares, column, width)]
+        drawn = self._chart(width) if self._chart is not None else []
+        return [*lines, *([Content("")] if lines and drawn else []), *drawn]
 
 
 def _bars(shares: Shares, column: int, width: int) -> list[Content]:

@@ -5,6 +5,7 @@ A tensor whose statistics have arrived carries a small bar of its trits. Names e
 markup. Posts Textual's own NodeHighlighted; `node.data` is the `Part` it stands for.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -15,6 +16,7 @@ from textual.widgets import Tree
 from textual.widgets.tree import TreeNode
 
 from bitnet_tui.core.inspect_view import Group, InspectView, Shares
+from bitnet_tui.core.layout import file_layout
 from bitnet_tui.core.text import elide, safe
 from bitnet_tui.widgets.cells import fit
 
@@ -28,7 +30,7 @@ class Part:
     """What a node stands for."""
 
     kind: str
-    """file, block, tensor, section, metadata, tokenizer or finding"""
+    """file, block, tensor, section, metadata, tokenizer, finding, difference or layout"""
     key: str = ""
 
 
@@ -54,9 +56,14 @@ class TensorTree(Tree[Part]):
         self._room = _NAME
         self._tensors: dict[str, TreeNode[Part]] = {}
         self._groups: dict[str, Group] = {}
+        self._differences: list[str] = []
 
-    def show(self, view: InspectView, needle: str = "") -> None:
-        """Build the tree of `view`, only what holds `needle`; what was selected stays selected."""
+    def show(self, view: InspectView, needle: str = "", differences: Sequence[str] = ()) -> None:
+        """Build the tree of `view`, only what holds `needle`; what was selected stays selected.
+
+        `differences` are the names of what differs from another file.
+        """
+        self._differences = list(differences)
         selected = self.cursor_node.data if self.cursor_node else None
         self._view = view
         longest = max((len(view.label(name)) for name in view.names()), default=0)
@@ -70,6 +77,8 @@ class TensorTree(Tree[Part]):
         self.root.expand()
         if not needle and view.findings():
             self._section("findings", [Part("finding", str(i)) for i in range(len(view.findings()))])
+        if not needle and differences:
+            self._section("differences", [Part("difference", str(i)) for i in range(len(differences))], opened=True)
         for group in view.groups(needle):
             self._add_group(group, opened=bool(needle))
         keys = view.metadata_keys(needle)
@@ -79,6 +88,9 @@ class TensorTree(Tree[Part]):
             self._section("metadata", [Part("metadata", key) for key in keys], opened=bool(needle))
         if not needle and view.tokenizer():
             self.root.add_leaf(Text("tokenizer"), Part("tokenizer"))
+        if not needle:
+            for file in dict.fromkeys(span.file for span in file_layout(view.summary)):
+                self.root.add_leaf(Text(f"layout of {safe(file, 60)}"), Part("layout", file))
         node = self._find(selected) if selected is not None else None
         # A node has no line before the tree is drawn.
         self.call_after_refresh(self.move_cursor, node or self.root)
@@ -145,6 +157,8 @@ class TensorTree(Tree[Part]):
             node.add_leaf(Text(self._part_label(part)), part)
 
     def _part_label(self, part: Part) -> str:
+        if part.kind == "difference":
+            return safe(self._differences[int(part.key)], 80)
         if part.kind != "finding" or self._view is None:
             return safe(part.key, 80)
         entry = self._view.findings()[int(part.key)]

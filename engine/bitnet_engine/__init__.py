@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from bitnet_engine.errors import BitnetError, CorpusError, FormatError, SettingError, StorageError, UnsupportedError
     from bitnet_engine.formats import Checkpoint, I2SLayout, QuantType, open_checkpoint
     from bitnet_engine.i2s_detection import detect_i2s_layout
-    from bitnet_engine.inspection import inspect, tensor_stats
+    from bitnet_engine.inspection import inspect, tensor_stats, tensor_values
     from bitnet_engine.loading import load
     from bitnet_engine.model import KVCache, Model
     from bitnet_engine.numerics import Numerics
@@ -55,7 +55,7 @@ _HOMES = {
     "i2s_detection": ("detect_i2s_layout",),
     "scanning": ("scan_findings",),
     "sampling": ("Sampler", "generate", "stream_text"),
-    "inspection": ("inspect", "tensor_stats"),
+    "inspection": ("inspect", "tensor_stats", "tensor_values"),
     "loading": ("load",),
     "model": ("KVCache", "Model"),
     "numerics": ("Numerics",),
@@ -91,6 +91,7 @@ __all__ = [  # noqa: RUF022 - kept in the order of _HOMES, which a test compares
     "stream_text",
     "inspect",
     "tensor_stats",
+    "tensor_values",
     "load",
     "KVCache",
     "Model",

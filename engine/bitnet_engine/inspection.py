@@ -32,10 +32,10 @@ from bitnet_engine.formats import (
     open_checkpoint,
 )
 from bitnet_engine.formats.hf import ScaleMeaning, packed_scales, read_json
-from bitnet_engine.formats.statistics import TensorStats, tensor_stats
+from bitnet_engine.formats.statistics import TensorStats, tensor_stats, tensor_values
 from bitnet_engine.formats.strict_json import parse_object
 
-__all__ = ["Summary", "TensorStats", "TokenizerSummary", "TypeCount", "inspect", "tensor_stats"]
+__all__ = ["Summary", "TensorStats", "TokenizerSummary", "TypeCount", "inspect", "tensor_stats", "tensor_values"]
 
 HEAD = 3
 """Elements of a metadata array that a summary shows."""

@@ -7,21 +7,28 @@
 `path` is what both sides were fed: the logits after its last id are the ones compared on `token`. `following` is the
 rest of the window: no id of it can be seen by `token`, but a window of another length is computed in another shape, and
 rounds otherwise. With the models, the settings and the stamp of the run in each line, `replay` needs nothing else.
-Lines are held in memory up to a fixed number of bytes; what comes after is counted as omitted, never dropped silently.
+Lines wait in a temporary file, up to a fixed number of bytes; what comes after is counted as omitted, never dropped
+silently.
 """
 
+import shutil
+import tempfile
+import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import orjson
 
+from bitnet_engine.errors import StorageError
 from bitnet_engine.files import atomic_file
 from bitnet_parity.profiles import Gates
 from bitnet_parity.rows import TokenRow, finite
 
 LIMIT = 64 << 20
 """Bytes of lines a log holds: about ten thousand failures at context 512."""
+
+_IN_MEMORY = 1 << 20
 
 
 class FailureLog:
@@ -32,15 +39,21 @@ class FailureLog:
 
     def __init__(self, identity: Mapping[str, Any], limit: int = LIMIT) -> None:
         self._identity = dict(identity)
-        self._lines: list[bytes] = []
-        self._room = limit
+        # A file without a name: whatever ends the process removes it.
+        self._lines = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY)  # noqa: SIM115 - lives as long as the log
+        weakref.finalize(self, self._lines.close)
+        self._count, self._room = 0, limit
         self.omitted = 0
 
     def __len__(self) -> int:
-        return len(self._lines)
+        return self._count
 
     def add(self, row: TokenRow, path: Sequence[int], following: Sequence[int], reasons: Sequence[str]) -> None:
-        """Log one token; once a line has not fitted, every later one is omitted too."""
+        """Log one token; once a line has not fitted, every later one is omitted too.
+
+        Raises:
+            StorageError: the disk of temporary files is full.
+        """
         if self.omitted:
             self.omitted += 1
             return
@@ -53,8 +66,12 @@ class FailureLog:
         self._room -= len(line)
         if self._room < 0:
             self.omitted += 1
-        else:
-            self._lines.append(line)
+            return
+        try:
+            self._lines.write(line)
+        except OSError as error:
+            raise StorageError(f"{tempfile.gettempdir()}: failures cannot be kept here: {error.strerror}") from error
+        self._count += 1
 
     def write(self, path: Path) -> None:
         """Write the lines as one file, whole or not at all.
@@ -62,8 +79,9 @@ class FailureLog:
         Raises:
             StorageError: the folder is read-only or the disk is full.
         """
+        self._lines.seek(0)
         with atomic_file(path) as stream:
-            stream.writelines(self._lines)
+            shutil.copyfileobj(self._lines, stream)
 
 
 def identity(

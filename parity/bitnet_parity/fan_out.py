@@ -11,7 +11,25 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from queue import SimpleQueue
+from threading import Lock
 from typing import TypeVar
+
+import numpy as np
+
+from bitnet_parity.sources import LogitSource
+
+
+class OneAtATime:
+    """A source that answers several threads, one after the other: a recording, or a peer with a state of its own."""
+
+    def __init__(self, source: LogitSource) -> None:
+        self._source, self._lock = source, Lock()
+
+    def logits(self, tokens: Sequence[int]) -> np.ndarray:
+        """Return the source's answer. Raises what it raises."""
+        with self._lock:
+            return self._source.logits(tokens)
+
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

@@ -10,8 +10,9 @@ compared, how and on what; a journal of another identity is refused. A torn last
 
 import hashlib
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import fields
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
@@ -32,13 +33,16 @@ _LINE_BYTES = 256 << 20
 
 
 class Journal:
-    """The windows of one comparison, in the order they are scored; `resumed` of them were there already."""
+    """The windows of one comparison, in the order they are scored; `resumed` of them were there already.
 
-    def __init__(self, path: Path, stream: BinaryIO, lines: list[bytes]) -> None:
+    What is there is read a line at a time, when its window comes up: a journal can be larger than memory.
+    """
+
+    def __init__(self, path: Path, stream: BinaryIO, resumed: int) -> None:
         self._path, self._stream = path, stream
-        self._lines = iter(lines)
+        self._kept = _windows(path, resumed)
         self._written = 0
-        self.resumed = len(lines)
+        self.resumed = resumed
 
     @classmethod
     def open(cls, path: Path, identity: Mapping[str, Any], *, resume: bool) -> "Journal":
@@ -50,9 +54,9 @@ class Journal:
         """
         head = _line({"schema": SCHEMA, "schema_version": SCHEMA_VERSION, "identity": dict(identity)})
         try:
-            lines, size = _sound_lines(path) if resume and path.exists() else ([], 0)
+            found, lines, size = _sound(path) if resume and path.exists() else (b"", 0, 0)
             if lines:
-                _check_identity(path, lines[0], head)
+                _check_identity(path, found, head)
             stream = path.open("r+b" if lines else "wb", buffering=0)
             stream.truncate(size)
             stream.seek(size)
@@ -60,7 +64,7 @@ class Journal:
                 stream.write(head)
         except OSError as error:
             raise StorageError(f"{path}: cannot be read or written: {error.strerror}") from error
-        return cls(path, stream, lines[1:])
+        return cls(path, stream, max(0, lines - 1))
 
     def kept(self, path: Sequence[int], measure: Callable[[], WindowMetrics]) -> WindowMetrics:
         """Return what was kept of the window `path`, else what `measure` finds, and keep that.
@@ -70,7 +74,7 @@ class Journal:
             StorageError: the disk is full.
         """
         digest = hashlib.sha256(orjson.dumps(list(path))).hexdigest()
-        if (line := next(self._lines, None)) is not None:
+        if (line := next(self._kept, None)) is not None:
             value = orjson.loads(line[_DIGEST + 1 :])
             if value["path_sha256"] != digest:
                 raise SettingError(f"{self._path}: was begun on other windows; run without --resume to begin again.")
@@ -85,6 +89,7 @@ class Journal:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        self._kept.close()
         self._stream.close()
 
     def _append(self, line: bytes) -> None:
@@ -106,16 +111,23 @@ def _checksum(text: bytes) -> bytes:
     return hashlib.sha256(text).hexdigest()[:_DIGEST].encode()
 
 
-def _sound_lines(path: Path) -> tuple[list[bytes], int]:
-    """Return the lines up to the first that is torn, and where that begins."""
-    lines, size = [], 0
+def _sound(path: Path) -> tuple[bytes, int, int]:
+    """Return the first line, how many there are up to the first that is torn, and where that begins."""
+    first, lines, size = b"", 0, 0
     with path.open("rb") as stream:
         while line := stream.readline(_LINE_BYTES):
             if not line.endswith(b"\n") or _checksum(line[_DIGEST + 1 : -1]) != line[:_DIGEST]:
                 break
-            lines.append(line)
-            size += len(line)
-    return lines, size
+            first = first or line
+            lines, size = lines + 1, size + len(line)
+    return first, lines, size
+
+
+def _windows(path: Path, count: int) -> Generator[bytes, None, None]:
+    """Yield the lines of the `count` windows that were found sound, which follow the first line."""
+    if count:
+        with path.open("rb") as stream:
+            yield from islice(stream, 1, count + 1)
 
 
 def _check_identity(path: Path, found: bytes, wanted: bytes) -> None:

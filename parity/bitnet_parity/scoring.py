@@ -27,6 +27,10 @@ Sides = tuple[LogitSource, LogitSource]
 """A reference and a candidate."""
 Logits = tuple[np.ndarray, np.ndarray]
 """Of both sides, float32 [tokens, vocab]."""
+
+_PIECES = 1 << 14
+"""Texts of ids kept: those of a whole vocabulary would be tens of megabytes."""
+
 _NUMBERS = tuple(
     field.name for field in fields(WindowMetrics) if field.name not in ("same_top", "top_reference", "top_candidate")
 )
@@ -87,7 +91,7 @@ class Scorer:
         self._journal = journal
         self._sides, self._tokenizer = [(reference, candidate), *replicas], tokenizer
         self._context, self._top_k, self._belief = context, top_k, belief
-        self._piece = functools.cache(tokenizer.piece)
+        self._piece = functools.lru_cache(_PIECES)(tokenizer.piece)
         self._scored = 0
 
     def windows(self, documents: Sequence[EncodedDocument]) -> Iterator[tuple[int, ScoredWindow]]:

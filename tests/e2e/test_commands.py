@@ -122,7 +122,7 @@ def test_info_prints_the_same_to_a_pipe_twice(i2_s):
         (("parity", "{i2_s}", "{i2_s}", "--profile", "exact"), 2, "lossless, nightly, fp32, quantized"),
         (("parity", "{i2_s}", "{i2_s}", "--profile", "no/such.toml"), 4, "no/such.toml: cannot read the profile"),
         (("parity", "{i2_s}", "{i2_s}", "--profile", ""), 2, "the path is empty"),
-        (("judge", "no/report.json"), 4, "no/report.json: cannot read"),
+        (("judge", "no/report.json"), 3, "no/report.json: no such file"),
         (("judge", "{i2_s}"), 3, "not JSON"),
         (("parity", "{i2_s}"), 2, "CANDIDATE"),
         (("tokenize", "{i2_s}"), 2, "--file"),

@@ -1,0 +1,38 @@
+"""The line of keys at the bottom: as many as fit, and always the way to the others and the way out.
+
+    yield KeyFooter()                 # ←→ token  n next difference  w worst  ? help  q quit
+
+A screen's keys stand in the order of its bindings; where the terminal is narrow the last of them go first.
+"""
+
+from typing import Any
+
+from textual.app import ComposeResult
+from textual.widgets import Footer
+from textual.widgets._footer import FooterKey  # the public module does not name it
+
+_KEPT = 2
+"""The last keys, which are the app's own: help and quit."""
+
+
+class KeyFooter(Footer):
+    """Textual's footer without the keys that it would cut off."""
+
+    def __init__(self) -> None:
+        super().__init__(compact=True, show_command_palette=False)
+
+    def compose(self) -> ComposeResult:
+        """Yield the keys that fit."""
+        shown: list[Any] = list(super().compose())
+        keys = [key for key in shown if isinstance(key, FooterKey)]
+        while len(keys) > _KEPT and sum(map(_cells, keys)) > self.app.size.width:
+            del keys[-_KEPT - 1]
+        yield from keys
+
+    async def on_resize(self) -> None:
+        """Fit the keys to the new width."""
+        await self.recompose()
+
+
+def _cells(key: FooterKey) -> int:
+    return len(key.key_display) + len(key.description) + 2
