@@ -147,9 +147,14 @@ def _timeless(event: Event) -> bytes:
     return encode({**event, "seconds": None} if "seconds" in event else event)
 
 
+def run_exporting(request: dict[str, Any]) -> dict[str, Any]:
+    """Run a request without the app, into the folder that it names where it names one; return its report."""
+    return run_headless(request) if request.get("export") is None else _exported(request, Path(request["export"]))
+
+
 def run_parity(request: dict[str, Any], as_json: bool) -> int:
     """Run a parity request without the app, print its result and return the exit code."""
-    report = run_headless(request) if request["export"] is None else _exported(request, Path(request["export"]))
+    report = run_exporting(request)
     if request["report"] is not None:
         session.export_report(report, Path(request["report"]))
     for line in session.tell_ci(report, None if request["junit"] is None else Path(request["junit"])):

@@ -12,11 +12,22 @@ from time import monotonic
 from typing import Any
 
 import bitnet_engine as engine
-from bitnet_engine.bench import Progress, Settings, Stage, bench_steps, compare, load_report, refuse_another
+from bitnet_engine.bench import (
+    Progress,
+    Settings,
+    Stage,
+    bench_steps,
+    compare,
+    load_report,
+    refuse_another,
+    turns_steps,
+)
 from bitnet_tui.core import asking
 from bitnet_tui.core.asking import Request
 from bitnet_tui.core.events import Event
 
+ROUNDS = 8
+"""That two files of one model take in turns before anything is said of them."""
 NO_BASELINE = "there is no baseline at {}: nothing to compare with, so no verdict"
 
 
@@ -45,6 +56,24 @@ def bench(request: Request) -> Iterator[Event]:
             report = step.to_json()
             report["stamp"] |= {"id": begun["id"]}
             yield {"event": "report", "report": {**report, "judgement": judgement(request, report, baseline)}}
+
+
+def turns(request: Request) -> Iterator[Event]:
+    """Measure two files of one model in turns. Raises BitnetError."""
+    yield (begun := asking.start(request))
+    settings = Settings(iterations=ROUNDS).quick()
+    since = monotonic()
+    for step in turns_steps(request["reference"], request["candidate"], settings, numerics=asking.numerics(request)):
+        if isinstance(step, Stage):
+            yield {"event": "stage", **asdict(step)}
+        elif isinstance(step, Progress):
+            left = (monotonic() - since) / step.index * (step.count - step.index)
+            yield {"event": "bench", **asdict(step), "seconds_left": left}
+        else:
+            head = {"schema": "bitnet-tui/turns", "schema_version": 1}
+            sides = {name: request[name] for name in ("reference", "candidate")}
+            stamp = engine.stamp(id=begun["id"], numerics=asking.numerics(request))
+            yield {"event": "report", "report": {**head, **sides, **asdict(step), "stamp": stamp}}
 
 
 def _baseline(request: Request) -> dict[str, Any] | None:

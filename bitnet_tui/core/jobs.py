@@ -68,6 +68,12 @@ class Job:
 
     def events(self) -> Iterator[Event]:
         """Yield events as they come; blocks between them."""
+        try:
+            yield from self._events()
+        finally:
+            self._release()
+
+    def _events(self) -> Iterator[Event]:
         assert self._process.stdout is not None
         ended = False
         with self._process.stdout as stream:
@@ -75,7 +81,6 @@ class Job:
                 ended = ended or event["event"] == "run.end"
                 yield event
         code = self._process.wait()
-        self._release()
         if self._cancelled and not ended:
             yield {"event": "run.end", "status": "cancelled", "verdict": None}
         elif not ended:
@@ -96,6 +101,7 @@ class Job:
         if self._process.stdin is not None:
             with suppress(OSError):
                 self._process.stdin.close()
+        self._narration.close()
 
     def _death(self, code: int) -> str:
         cause = f"signal {-code}" if code < 0 else f"exit code {code}"

@@ -181,6 +181,7 @@ KINDS = {
     "diagnose": "diagnosing.diagnose",
     "capture": "diagnosing.capture",
     "demo": "diagnosing.demo",
+    "turns": "benching.turns",
 }
 """Where the function of each kind of request is, in this package."""
 
@@ -202,6 +203,7 @@ def run(request: Request) -> Iterator[Event]:
     | verify | path, runs, tokens |
     | eval | path, corpus=None, context=None, max_tokens=None |
     | generate | path, prompt, max_new, temperature, top_k, top_p, seed |
+    | turns | reference, candidate |
     | bench | path, iterations, warmup, threads (empty: all), quick, peers, allow_noise, baseline, command, numerics |
     | diagnose | reference, candidate, text=None, tokens, export=None |
     | capture | path, folder, text=None, tokens |

@@ -16,12 +16,14 @@
 | running.py | the order of it all |
 | subject.py, limits.py, report.py, assembling.py | answers into an artifact |
 | regression.py | an artifact against an older one |
+| turns.py | two files of one model against each other |
 """
 
 from bitnet_engine.bench.cases import Settings
 from bitnet_engine.bench.regression import Comparison, compare, load_report, refuse_another
 from bitnet_engine.bench.report import SCHEMA, SCHEMA_VERSION, BenchReport
 from bitnet_engine.bench.running import Progress, Stage, bench_steps
+from bitnet_engine.bench.turns import turns_steps
 
 __all__ = [
     "SCHEMA",
@@ -35,4 +37,5 @@ __all__ = [
     "compare",
     "load_report",
     "refuse_another",
+    "turns_steps",
 ]

@@ -7,6 +7,7 @@ FAIL only where the whole interval is under that, PASS where all of it is over, 
 the noise of two runs is then larger than what is asked about. Knows no clock.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -77,9 +78,20 @@ def compare(baseline: dict[str, Any], now: dict[str, Any]) -> Comparison:
     if not pairs:
         raise SettingError("the baseline has no measure in common with this run; give both the same options.")
     gates = tuple(_gate(then, found) for then, found in pairs)
+    return Comparison(worst(gates), gates)
+
+
+def worst(gates: Sequence[SpeedGate]) -> Verdict:
+    """Return the verdict on gates, one or more: the worst of theirs."""
     statuses = {gate.status for gate in gates}
     order: tuple[Verdict, ...] = ("FAIL", "INCONCLUSIVE", "PASS")
-    return Comparison(next(verdict for verdict in order if verdict in statuses), gates)
+    return next(verdict for verdict in order if verdict in statuses)
+
+
+def status_of(interval: tuple[float, float]) -> Verdict:
+    """Return what an interval of a speed ratio says of the limit; nothing where it is NaN."""
+    low, high = interval
+    return "PASS" if low >= 1 - ALLOWED else "FAIL" if high < 1 - ALLOWED else "INCONCLUSIVE"
 
 
 def refuse_another(baseline: dict[str, Any], stamp: dict[str, Any]) -> None:
@@ -106,13 +118,12 @@ def _gate(then: dict[str, Any], now: dict[str, Any]) -> SpeedGate:
     samples = [_values(side) for side in (now, then)]
     found = unpaired_ratio(*(samples if now["better"] == "higher" else samples[::-1]))
     low, high = found.interval
-    status: Verdict = "PASS" if low >= limit else "FAIL" if high < limit else "INCONCLUSIVE"
     detail = f"{_shown(then)} then, {_shown(now)} now"
     if not all(samples):
         detail += "; too much noise to tell"
     elif not low <= high:
         detail += "; one sample has no interval"
-    return SpeedGate(name, status, found.value, found.interval, limit, detail)
+    return SpeedGate(name, status_of(found.interval), found.value, found.interval, limit, detail)
 
 
 def _values(measure: dict[str, Any]) -> list[float]:

@@ -63,7 +63,7 @@ def bench_steps(
         SettingError: more threads than this process may use.
         BitnetError: the model cannot be loaded, or with `peers` llama.cpp is missing or cannot load it.
     """
-    settings = replace(settings, threads=_threads(settings))
+    settings = replace(settings, threads=available_threads(settings))
     yield Stage("hash the model", "start")
     begun = time.monotonic()
     with open_checkpoint(path) as checkpoint:
@@ -151,7 +151,8 @@ def _threads_text(threads: int) -> str:
     return f"{threads} thread{'s' * (threads != 1)}"
 
 
-def _threads(settings: Settings) -> tuple[int, ...]:
+def available_threads(settings: Settings) -> tuple[int, ...]:
+    """Return the counts of threads that were asked for, or all there are. Raises SettingError for more than those."""
     available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     wanted = tuple(sorted(set(settings.threads))) or (available,)
     if not 1 <= wanted[0] <= wanted[-1] <= available:

@@ -1,0 +1,23 @@
+"""Conditions and their verdict as lines, and as a sheet to sign.
+
+print("\\n".join(acceptance_lines(summary)))
+"""
+
+from typing import Any
+
+from bitnet_tui.core.text import number, safe
+
+MARKS = {"GO": "✔", "NO-GO": "✘", "NO VERDICT": "?"}
+
+
+def condition_line(condition: dict[str, Any]) -> str:
+    """Return one condition, its status first."""
+    seconds = f"{number(condition['seconds'], 1)} s"
+    return f"{MARKS[condition['status']]} {condition['name']:<18}{seconds:>8}  {safe(condition['reason'], 400)}"
+
+
+def acceptance_lines(summary: dict[str, Any]) -> list[str]:
+    """Return every condition and the verdict."""
+    red = [condition["name"] for condition in summary["conditions"] if condition["status"] != "GO"]
+    why = f": {', '.join(red)}" if red else f", all {len(summary['conditions'])} conditions hold"
+    return [*map(condition_line, summary["conditions"]), "", f"{summary['verdict']}{why}"]
