@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from bitnet_parity.diagnosis.diagnosing import diagnose
 
 from bitnet_engine.errors import SettingError
 from bitnet_engine.files import write_atomic
@@ -26,7 +27,6 @@ from bitnet_engine.formats import QuantType
 from bitnet_engine.loading import load
 from bitnet_parity import faults
 from bitnet_parity.diagnosis.causes import Cause, Finding
-from bitnet_parity.diagnosis.diagnosing import diagnose
 from bitnet_parity.faults.fault import Fault
 from tests.engine import families
 

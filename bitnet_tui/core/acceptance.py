@@ -234,9 +234,13 @@ BENCH = {
     "allow_noise": False,
     "command": "bitnet-tui accept",
 }
-STATUS: dict[str | None, Status] = {"PASS": "GO", "FAIL": "NO-GO"} | dict.fromkeys(
-    ("INCONCLUSIVE", "NOISY", None), "NO VERDICT"
-)
+STATUS: dict[str | None, Status] = {
+    "PASS": "GO",
+    "FAIL": "NO-GO",
+    "INCONCLUSIVE": "NO VERDICT",
+    "NOISY": "NO VERDICT",
+    None: "NO VERDICT",
+}
 CHECKS: dict[str, Check] = {
     "environment": environment,
     "introspection": introspection,

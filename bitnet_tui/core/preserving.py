@@ -20,8 +20,9 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO
 
 from bitnet_tui.core.events import dumps
 from bitnet_tui.core.session import FormatError, StorageError, atomic_file, locked_folder
@@ -160,7 +161,7 @@ def _verified(archive: Path, stream: BinaryIO) -> Verification:
     return Verification(str(archive), created, len(expected), tuple(_problems(reader, expected)))
 
 
-def _problems(reader: "Iterator[tuple[str, Callable[[int | None], bytes]]]", expected: Sequence[Kept]) -> Iterator[str]:
+def _problems(reader: "Iterator[tuple[str, Callable[[int], bytes]]]", expected: Sequence[Kept]) -> Iterator[str]:
     at = "its end"
     try:
         for file in expected:
@@ -188,15 +189,19 @@ def _problems(reader: "Iterator[tuple[str, Callable[[int | None], bytes]]]", exp
         yield f"{at}: damaged: {error}"
 
 
-def _members(stream: BinaryIO) -> "Iterator[tuple[str, Callable[[int | None], bytes]]]":
+def _members(stream: BinaryIO) -> "Iterator[tuple[str, Callable[[int], bytes]]]":
     with gzip.GzipFile(fileobj=stream, mode="rb") as unpacked:
         with tarfile.open(fileobj=unpacked, mode="r|") as tar:
             for member in tar:
                 data = tar.extractfile(member)
-                yield member.name, (data.read if data is not None else lambda _size: b"")
+                yield member.name, partial(_read, data)
         # Tar stops at its end mark; what checks the whole stream is at the end of gzip's.
         while unpacked.read(CHUNK):
             pass
+
+
+def _read(data: IO[bytes] | None, size: int) -> bytes:
+    return b"" if data is None else data.read(size)
 
 
 def _files(folder: Path) -> list[Path]:

@@ -50,13 +50,14 @@ def _hits(path: Path) -> Iterator[tuple[int, str]]:
         yield 1, f"is a module named '{path.stem}'"
     for node in ast.walk(ast.parse(path.read_bytes(), str(path))):
         if isinstance(node, ast.Import):
-            modules = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            modules = [node.module] if node.module and not node.level else []
-        else:
-            modules = []
-        yield from ((node.lineno, f"imports {name}") for name in modules if name.split(".")[0] in IMPORTS)
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            yield from _imports(node.lineno, [alias.name for alias in node.names])
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield from _imports(node.lineno, [node.module])
+        elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
             words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", node.name).lower()
             if NAMES.search(words):
                 yield node.lineno, f"defines '{node.name}'"
+
+
+def _imports(line: int, modules: Sequence[str]) -> Iterator[tuple[int, str]]:
+    return ((line, f"imports {name}") for name in modules if name.split(".")[0] in IMPORTS)

@@ -38,6 +38,7 @@ __all__ = [
     "atomic_file",
     "environment",
     "export_report",
+    "finding_markdown",
     "inspect",
     "judge",
     "locked_folder",
@@ -151,6 +152,13 @@ def export_report(report: dict[str, Any], path: Path) -> None:
     from bitnet_parity.exporting import export
 
     export(report, path)
+
+
+def finding_markdown(finding: dict[str, Any]) -> bytes:
+    """Return a diagnosis' JSON as a page."""
+    from bitnet_parity.diagnosis.markdown import markdown
+
+    return markdown(finding).encode()
 
 
 def tell_ci(report: dict[str, Any], junit_file: Path | None) -> list[str]:

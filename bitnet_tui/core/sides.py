@@ -119,7 +119,7 @@ def window(asked: int | None, headers: list[Header]) -> int:
 
 
 def open_side(
-    side: Side, checkpoint: "Checkpoint | None", numerics: str, context: int, request: Mapping[str, Any]
+    side: Side, checkpoint: "Checkpoint | None", numerics: str, context: int, request: dict[str, Any]
 ) -> Opened:
     """Load a side, a model from its open `checkpoint`. `numerics` are for our own engine; others compute as they do.
 
