@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from bitnet_parity.diagnosis.diagnosing import diagnose
 
 from bitnet_engine.errors import SettingError
 from bitnet_engine.files import write_atomic
@@ -27,6 +26,7 @@ from bitnet_engine.formats import QuantType
 from bitnet_engine.loading import load
 from bitnet_parity import faults
 from bitnet_parity.diagnosis.causes import Cause, Finding
+from bitnet_parity.diagnosis.diagnosing import diagnose
 from bitnet_parity.faults.fault import Fault
 from tests.engine import families
 

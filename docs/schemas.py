@@ -12,6 +12,8 @@ from bitnet_engine.bench import Progress
 from bitnet_engine.bench.regression import SpeedGate
 from bitnet_engine.files import write_atomic
 from bitnet_engine.schema import Schema, array, document, obj, of, stamp_schema
+from bitnet_parity.diagnosis import causes
+from bitnet_parity.diagnosis.schema import finding_schema
 from bitnet_parity.evaluation import ScoredDocument
 from bitnet_parity.report import SCHEMA, SCHEMA_VERSION
 from bitnet_parity.rows import DocumentRow, Plan, Stage, TokenRow
@@ -28,6 +30,7 @@ def schemas() -> dict[str, Schema]:
         "report.schema.json": document(SCHEMA, SCHEMA_VERSION, report_schema()),
         "failures.schema.json": document("bitnet-tui/parity-failure", SCHEMA_VERSION, failure_schema()),
         "events.schema.json": document(events.SCHEMA, events.SCHEMA_VERSION, event_schema()),
+        "finding.schema.json": document(causes.SCHEMA, causes.SCHEMA_VERSION, finding_schema()),
         "judgement.schema.json": document("bitnet-tui/judgement", 1, _judged_again()),
         "bench.schema.json": document(bench.SCHEMA, bench.SCHEMA_VERSION, _benchmark()),
         "stamp.schema.json": document("bitnet-tui/stamp", 1, stamp_schema()),

@@ -19,7 +19,7 @@ from bitnet_engine.loading import load_checkpoint
 from bitnet_parity import faults
 from bitnet_parity.diagnosis.captures import write_capture
 from bitnet_parity.diagnosis.causes import Finding
-from bitnet_parity.diagnosis.diagnose import TEXT, Progress, open_steps
+from bitnet_parity.diagnosis.diagnosing import TEXT, Progress, open_steps
 from bitnet_tui.core import asking
 from bitnet_tui.core.asking import Request
 from bitnet_tui.core.events import Event

@@ -9,8 +9,9 @@
 
 `reference` and `candidate` are anything with `.logits(tokens)`, always in that order; all nll and kl are in
 nats, and kl is KL(reference ‖ candidate). Names are imported on first use: `import bitnet_parity` itself
-loads neither numpy nor numba. Knows no engine, no file format of models, no terminal; `bitnet_parity.faults`, which
-breaks models to test the diagnosis with, knows both and is imported by nothing here.
+loads neither numpy nor numba. Comparing knows no engine and no file format of models; `bitnet_parity.diagnosis`, which
+says why two models differ, knows both, and so does `bitnet_parity.faults`, which breaks models to test it with and is
+imported by nothing here.
 """
 
 from importlib import import_module
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from bitnet_parity.belief import Belief
     from bitnet_parity.comparison import Inputs, Item, compare, stream
     from bitnet_parity.corpus import Corpus, Document, load_corpus, windows
+    from bitnet_parity.diagnosis.causes import Cause, Finding
+    from bitnet_parity.diagnosis.diagnosing import diagnose
     from bitnet_parity.evaluation import Evaluation, ScoredDocument, evaluate
     from bitnet_parity.failures import FailureLog
     from bitnet_parity.floor import Floor
@@ -46,6 +49,8 @@ _MODULES = {
     "belief": ("Belief",),
     "comparison": ("Inputs", "Item", "compare", "stream"),
     "corpus": ("Corpus", "Document", "load_corpus", "windows"),
+    "diagnosis.causes": ("Cause", "Finding"),
+    "diagnosis.diagnosing": ("diagnose",),
     "evaluation": ("Evaluation", "ScoredDocument", "evaluate"),
     "failures": ("FailureLog",),
     "floor": ("Floor",),
@@ -65,12 +70,14 @@ _HOME = {name: module for module, names in _MODULES.items() for name in names}
 __all__ = [  # spelled out for type checkers; a test holds it equal to the table above
     "BATTERY",
     "Belief",
+    "Cause",
     "ClusteredMean",
     "Corpus",
     "Document",
     "DocumentRow",
     "Evaluation",
     "FailureLog",
+    "Finding",
     "Floor",
     "GateResult",
     "Gates",
@@ -96,6 +103,7 @@ __all__ = [  # spelled out for type checkers; a test holds it equal to the table
     "clustered_mean",
     "compare",
     "compare_tokenizers",
+    "diagnose",
     "evaluate",
     "judge",
     "judge_tokenizer",

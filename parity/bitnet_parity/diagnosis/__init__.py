@@ -7,7 +7,8 @@ Nothing is named that is not proved: a cause makes exactly the candidate of the 
 bring the logits back to the reference's own noise. docs/diagnose.md tells how. Written apart from `faults`, which it is
 tested with, and imports nothing of it.
 
-    diagnose.py     from two models to a finding   graph.py        operations, tolerances
+    diagnosing.py   from two models to a finding   examining.py    a replay with hypotheses
+    graph.py        operations, tolerances
     causes.py       what a finding holds           replay.py       one operation at a time
     weights.py      weights, one at a time         operations.py   the graph and its mistakes
     weight_causes.py, tensor_causes.py             stored weights compared
@@ -16,5 +17,5 @@ tested with, and imports nothing of it.
     norming.py, turning.py, attending.py, gating.py, products.py, tables.py, rounding.py
     combining.py    parts of one cause             describing.py   what has no name
     repairing.py, account.py                       the proofs
-    captures.py     activations as files
+    captures.py     activations as files           markdown.py, schema.py    a finding written
 """

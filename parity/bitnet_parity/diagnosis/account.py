@@ -1,7 +1,7 @@
 """The model that the proved causes make of the reference: where it is the candidate, they are all there is.
 
     account = Account(reference, tokens)
-    for case in cases(...): account.step(case.op, case.layer, compute_or_None)
+    for case in cases(...): account.step(case, compute_or_None)
     account.logits                                      # to be compared with the candidate's
 
 Goes along with a replay, so that one layer's values are in memory at a time, and no alternative outlives its layer.
@@ -11,8 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from bitnet_parity.diagnosis.graph import Op
-from bitnet_parity.diagnosis.replay import Compute, Reference
+from bitnet_parity.diagnosis.replay import Case, Compute, Reference
 
 
 class Account:
@@ -23,10 +22,15 @@ class Account:
         self._reference = reference
         self._values: dict[str, np.ndarray] = {"tokens": np.asarray(tokens)}
 
-    def step(self, op: Op, layer: int | None, other: Compute | None) -> None:
-        """Compute one operation on what the last ones gave: the reference's, or `other`."""
+    def step(self, case: Case, other: Compute | None) -> None:
+        """Compute the operation of `case` on what the last ones gave here: the reference's, or `other`.
+
+        Codes on an edge are taken as the candidate took them: one of them is more than all other noise.
+        """
+        op = case.op
         inputs = self._reference.shaped(op, tuple(self._values[name] for name in op.inputs))
-        result = self._reference.compute(op, layer, inputs) if other is None else other(inputs, None)
+        like = case.flat
+        result = self._reference.compute(op, case.layer, inputs, like) if other is None else other(inputs, like)
         if op.output in ("inp_embd", "l_out"):
             self._values = {"l_inp": result}
         else:

@@ -64,7 +64,7 @@ def attend(
     divisor: float | None = None,
     causal: bool = True,
     modulo: bool = False,
-    padded: float = 0,
+    padded: int = 0,
 ) -> np.ndarray:
     """Return causal grouped-query attention, [seq, heads · head_dim].
 

@@ -112,6 +112,10 @@ def of_head(case: Case) -> Iterator[Alternative]:
             remedy=remedy,
         )
 
+    for shift in SHIFTS:
+        moved = np.roll(table, -shift, axis=0)
+        says = f"has logits of id {'−' if shift < 0 else '+'} 1: its rows are off by one"
+        yield other("embedding-shifted", says, moved, "convert the embedding again: its rows are off by one")
     yield other("head-scaled", f"has logits times {gain:.6g}", gain * table, "take the head of the reference")
     trits, scale = absmean(table.astype(np.float32))
     ternary = trits * np.float64(scale)

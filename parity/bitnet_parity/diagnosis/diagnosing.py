@@ -12,9 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
-
-import numpy as np
+from typing import Any, Protocol, runtime_checkable
 
 from bitnet_engine.capturing import Captured, capture
 from bitnet_engine.config import states_activation_quant
@@ -25,11 +23,10 @@ from bitnet_engine.model import Model
 from bitnet_engine.naming import PROJECTIONS
 from bitnet_engine.numerics import Numerics
 from bitnet_engine.pairs import open_pair
-from bitnet_parity.diagnosis.account import Account
-from bitnet_parity.diagnosis.captures import Capture, is_capture, write_reproduction
-from bitnet_parity.diagnosis.causes import Cause, Finding, OpResult, Proof, Unexplained, merged
+from bitnet_parity.diagnosis.captures import Capture, is_capture
+from bitnet_parity.diagnosis.causes import Cause, Finding, Proof, Unexplained, merged
 from bitnet_parity.diagnosis.combining import combined
-from bitnet_parity.diagnosis.describing import describe
+from bitnet_parity.diagnosis.examining import Examination, Progress
 from bitnet_parity.diagnosis.file_causes import (
     header_causes,
     refusal_causes,
@@ -37,10 +34,8 @@ from bitnet_parity.diagnosis.file_causes import (
     setting_causes,
     tokenizer_causes,
 )
-from bitnet_parity.diagnosis.graph import weight_name
-from bitnet_parity.diagnosis.hypotheses import Explained, explain
 from bitnet_parity.diagnosis.repairing import floor, nmse, prove, repaired
-from bitnet_parity.diagnosis.replay import Case, Reference, cases
+from bitnet_parity.diagnosis.replay import Reference
 from bitnet_parity.diagnosis.weight_causes import Difference, weight_steps
 from bitnet_parity.diagnosis.weights import CheckpointWeights
 
@@ -53,10 +48,8 @@ TOKENS = 32
 FLOOR_FACTOR = 4.0
 """An account in float64 differs from a float32 engine as noises differ from each other, and by chance more."""
 
-Progress = tuple[str, str, int, int]
-"""Work, what of, its number from 1, how many there are."""
 
-
+@runtime_checkable
 class CaptureSource(Protocol):
     """What another engine computed: the ids it was asked, and its results part by part."""
 
@@ -184,7 +177,7 @@ def diagnose_steps(
         yield replace(_refused(*names, causes), unexplained=tuple(unknown), tokens=ids)
         return
     known = _known(causes, unknown) | ({(-1, part): "scale-of-block" for part in PROJECTIONS} if unstated else {})
-    replay = _Replay(Reference(weights), ids, known=known, reproduction=reproduction)
+    replay = Examination(Reference(weights), ids, known=known, reproduction=reproduction)
     yield from replay.run(capture(other, ids), right.config.layers)
     causes += [cause for cause in combined(replay.causes, right.config) if cause.name not in {c.name for c in causes}]
     unknown += [one for one in replay.unexplained if (one.layer, one.operation) not in known]
@@ -210,7 +203,9 @@ def diagnose_capture_steps(
     yield "load", "reference", 1, 1
     right = load_checkpoint(reference)
     ids = _ids(right, candidate.tokens, None, TOKENS)
-    replay = _Replay(Reference(CheckpointWeights(reference)), ids, known={}, reproduction=reproduction, account=True)
+    replay = Examination(
+        Reference(CheckpointWeights(reference)), ids, known={}, reproduction=reproduction, account=True
+    )
     yield from replay.run(candidate.parts(), right.config.layers)
     causes, proof = combined(replay.causes, right.config), None
     if replay.differs and replay.logits is not None:
@@ -261,89 +256,3 @@ def _known(causes: Iterable[Cause], unknown: Iterable[Unexplained]) -> dict[tupl
             if tensor == "token_embd.weight":
                 found[None, "output"] = cause.name
     return found
-
-
-class _Replay:
-    """A replay under way: results, causes and what nothing explains, kept as small as can be."""
-
-    def __init__(
-        self,
-        reference: Reference,
-        tokens: tuple[int, ...],
-        *,
-        known: dict[tuple[int | None, str], str],
-        reproduction: Path | None,
-        account: bool = False,
-    ) -> None:
-        self._reference, self._tokens, self._known = reference, tokens, known
-        self._reproduction = reproduction
-        self._account = Account(reference, tokens) if account else None
-        self.results: list[OpResult] = []
-        self.causes: list[Cause] = []
-        self.unexplained: list[Unexplained] = []
-        self.logits: np.ndarray | None = None
-        self._features: dict[int | None, np.ndarray] = {}
-
-    @property
-    def differs(self) -> bool:
-        """Whether an operation is over its tolerance."""
-        return any(result.differs for result in self.results)
-
-    @property
-    def accounted(self) -> np.ndarray:
-        """Logits of the reference with what was proved."""
-        assert self._account is not None
-        return self._account.logits
-
-    def run(self, parts: Iterable[Captured], layers: int) -> Iterator[Progress]:
-        """Replay all operations; yields progress at the first of each part."""
-        last: int | None = -1
-        for case in cases(self._reference, parts, self._tokens):
-            case.features = self._features.get(case.layer)
-            if case.layer != last and case.layer is not None:
-                yield "replay", f"layer {case.layer}", case.layer + 1, layers
-            last = case.layer
-            self._take(case)
-            if case.op.output == "result_output":
-                self.logits = case.found
-
-    def _take(self, case: Case) -> None:
-        place = (case.layer, case.op.name)
-        cause = self._known.get(place, self._known.get((-1, case.op.name)))
-        explained = explain(case) if case.differs and cause is None else None
-        if explained is not None:
-            cause = explained.alternative.name
-            self.causes.append(_cause(case, explained))
-            if case.op.name == "ffn_gate" and explained.alternative.order is not None:
-                self._features[case.layer] = explained.alternative.order
-        elif case.differs and cause is None:
-            self.unexplained.append(self._left(case))
-        self.results.append(OpResult(*place, case.residual, case.op.tolerance, cause or None if case.differs else None))
-        if self._account is not None:
-            self._account.step(case.op, case.layer, None if explained is None else explained.alternative.compute)
-
-    def _left(self, case: Case) -> Unexplained:
-        file = None
-        if self._reproduction is not None and not self.unexplained:
-            file = str(write_reproduction(self._reproduction, case))
-        return Unexplained(case.layer, case.op.name, case.residual, describe(case), file)
-
-
-def _cause(case: Case, explained: Explained) -> Cause:
-    """Return a proved alternative as a cause."""
-    other = explained.alternative
-    name = weight_name(case.op, case.layer)
-    return Cause(
-        name=other.name,
-        operation=case.op.name,
-        layer=case.layer,
-        tensors=(name,) if other.of_weight else (),
-        rows=other.rows[:16],
-        offset=None,
-        says=other.says,
-        should=other.should,
-        source=other.source,
-        evidence=f"residual {case.residual:.3g}, with it {explained.residual:.3g}; {case.op.tolerance:.0e} is rounding",
-        remedy=other.remedy,
-        harmless=other.harmless,
-    )
