@@ -71,7 +71,7 @@ _ROWS = 4096
 
 
 Architecture = Literal["bitnet-b1.58", "bitnet"]
-"""Of a GGUF: the published model's, or 1bitLLM's, which llama.cpp has: the same matrices, with SiLU for squared ReLU."""
+"""Of a GGUF: the published model's, or 1bitLLM's, which llama.cpp has: the same matrices, SiLU for squared ReLU."""
 
 
 def write_synthetic(
