@@ -27,15 +27,23 @@ class Measurement:
 
 
 def load(folder: Path) -> list[Measurement]:
-    """Return the artifacts in `folder` in the order of their names.
+    """Return the artifacts in `folder` that a page is rendered from, in the order of their names; others are left out.
 
     Raises:
         StorageError: a file cannot be read.
-        FormatError: there is none, or one is of another schema or version.
+        FormatError: there is none, one is no JSON, or one is of another version.
     """
-    found = [Measurement(path.name, _artifact(path)) for path in sorted(folder.glob("*.json"))]
+    read = [Measurement(path.name, _artifact(path)) for path in sorted(folder.glob("*.json"))]
+    found = [one for one in read if one.artifact.get("schema") in VERSIONS]
     if not found:
         raise FormatError(f"{folder}: holds no measurement; `bitnet-tui bench MODEL --export DIR` writes a bench.json.")
+    for one in found:
+        schema, version = one.artifact["schema"], one.artifact.get("schema_version")
+        if version != VERSIONS[schema]:
+            raise FormatError(
+                f"{folder / one.name}: is {schema} of version {version}; version {VERSIONS[schema]} is what a page is "
+                f"rendered from. Measure it again."
+            )
     return found
 
 
@@ -51,11 +59,7 @@ def _artifact(path: Path) -> dict[str, Any]:
         raise StorageError(f"{path}: cannot be read: {error.strerror}") from error
     except orjson.JSONDecodeError as error:
         raise FormatError(f"{path}: is no JSON ({error}); measure it again.") from error
-    known = isinstance(value, dict) and VERSIONS.get(str(value.get("schema"))) == value.get("schema_version")
-    if not known:
-        names = ", ".join(f"{schema} {version}" for schema, version in VERSIONS.items())
-        raise FormatError(f"{path}: is none of {names}, which a page is rendered from; move it elsewhere.")
-    return value
+    return value if isinstance(value, dict) else {}
 
 
 def first_difference(page: str, rendered: str) -> str | None:

@@ -81,7 +81,7 @@ def backend() -> Backend:
 
 def isas() -> tuple[str, ...]:
     """Return the instruction sets of the native kernel that run here, best first; none where it cannot run."""
-    library = _library()
+    library = shared_library()
     if library is None:
         return ()
     library.bitnet_isas.restype = ctypes.c_char_p
@@ -96,7 +96,8 @@ def _isa() -> str:
 
 
 @cache
-def _library() -> ctypes.CDLL | None:
+def shared_library() -> ctypes.CDLL | None:
+    """Return what CMake built of engine/kernels; None where it was not built, or for another machine."""
     # An editable install leaves the package in the source tree and puts what was built into site-packages.
     folders = [Path(__file__).parent]
     with suppress(PackageNotFoundError):
@@ -110,7 +111,7 @@ def _library() -> ctypes.CDLL | None:
 @cache
 def _obstacle() -> str | None:
     """Register the kernel with jax; return what stands in the way, None where nothing does."""
-    if (library := _library()) is None:
+    if (library := shared_library()) is None:
         return "the kernel was not built, or not for this machine"
     if (platform := jax.default_backend()) != "cpu":
         return f"jax runs on {platform}"
@@ -151,7 +152,7 @@ def pack(
     Row n of the tiles is stored row `order[n]`. Returns whether every code was a trit's; where not, the tiles are worth
     nothing. The caller has checked that `data` holds a matrix of that shape. Lets other threads run.
     """
-    library = _library()
+    library = shared_library()
     assert library is not None  # the caller asked backend()
     assert data.flags.c_contiguous
     assert tiles.flags.c_contiguous

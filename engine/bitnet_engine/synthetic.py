@@ -2,6 +2,7 @@
 
     python -m bitnet_engine.synthetic big.gguf --type I2_S            # 1.2 GB, 30 layers
     python -m bitnet_engine.synthetic folder --type HF_PACKED --layers 2
+    python -m bitnet_engine.synthetic peer.gguf --type TQ2_0 --architecture bitnet      # llama.cpp runs it too
 
 It loads, runs and converts like the real one, and says nothing: weights are noise, drawn from a seed and the tensor's
 name, so that every type holds the same model. One matrix is in memory at a time. The tokenizer is byte-level BPE of
@@ -15,7 +16,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 import orjson
@@ -69,18 +70,31 @@ _ROWS = 4096
 """Rows of the embedding in memory at a time."""
 
 
-def write_synthetic(path: Path, quant_type: QuantType, *, shape: Shape = PUBLISHED, seed: int = 0) -> int:
+Architecture = Literal["bitnet-b1.58", "bitnet"]
+"""Of a GGUF: the published model's, or 1bitLLM's, which llama.cpp has: the same matrices, SiLU for squared ReLU."""
+
+
+def write_synthetic(
+    path: Path,
+    quant_type: QuantType,
+    *,
+    shape: Shape = PUBLISHED,
+    seed: int = 0,
+    architecture: Architecture = "bitnet-b1.58",
+) -> int:
     """Write the model to `path`, a GGUF file or for HF_PACKED a new folder; return the bytes of its model file.
 
     Raises:
-        ValueError: rows of `shape` that `quant_type` cannot hold.
+        ValueError: rows of `shape` that `quant_type` cannot hold, or another architecture for a folder.
         StorageError: it cannot be written, or a folder is there already.
     """
     noise = _Noise(shape, seed)
     if quant_type is QuantType.HF_PACKED:
+        if architecture != "bitnet-b1.58":
+            raise ValueError(f"a folder has the published architecture, not {architecture}")
         return _write_folder(path, noise)
     tensors = [noise.gguf_tensor(name, quant_type) for name in noise.names]
-    for _ in writing_gguf(path, _metadata(quant_type, shape), tensors):
+    for _ in writing_gguf(path, _metadata(quant_type, shape, architecture), tensors):
         pass
     return path.stat().st_size
 
@@ -155,7 +169,7 @@ def _exact(values: np.ndarray) -> np.ndarray:
     return rounded(rounded(values.astype(np.float32), QuantType.BF16), QuantType.F16)
 
 
-def _metadata(quant_type: QuantType, shape: Shape) -> dict[str, Any]:
+def _metadata(quant_type: QuantType, shape: Shape, architecture: Architecture) -> dict[str, Any]:
     keys = {
         "vocab_size": shape.vocab,
         "context_length": shape.positions,
@@ -169,9 +183,9 @@ def _metadata(quant_type: QuantType, shape: Shape) -> dict[str, Any]:
         "attention.layer_norm_rms_epsilon": 1e-5,
     }
     return {
-        "general.architecture": "bitnet-b1.58",
+        "general.architecture": architecture,
         "general.name": "synthetic",
-        **{f"bitnet-b1.58.{key}": value for key, value in keys.items()},
+        **{f"{architecture}.{key}": value for key, value in keys.items()},
         "general.file_type": FILE_TYPES[quant_type],
         "general.quantization_version": 2,
         **gguf_keys(shape.vocab),
@@ -210,11 +224,15 @@ def main() -> None:
     default = PUBLISHED.layers
     parser.add_argument("--layers", type=int, default=default, help=f"{default} as the published model, or fewer")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--architecture", choices=get_args(Architecture), default="bitnet-b1.58", help="of a GGUF")
     chosen = parser.parse_args()
     if chosen.layers < 1:
         parser.error(f"--layers {chosen.layers}: 1 or more are allowed")
+    options = {"shape": Shape(layers=chosen.layers), "seed": chosen.seed, "architecture": chosen.architecture}
+    if chosen.type is QuantType.HF_PACKED and chosen.architecture != "bitnet-b1.58":
+        parser.error(f"--architecture {chosen.architecture}: a folder has bitnet-b1.58 only")
     try:
-        size = write_synthetic(chosen.out, chosen.type, shape=Shape(layers=chosen.layers), seed=chosen.seed)
+        size = write_synthetic(chosen.out, chosen.type, **options)
     except BitnetError as error:
         parser.exit(error.exit_code, f"{error}\n")
     written = {"path": os.fspath(chosen.out), "type": chosen.type.value, "layers": chosen.layers, "bytes": size}

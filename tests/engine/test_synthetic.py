@@ -1,9 +1,11 @@
 """The random model in the published shape: one model in every type, which loads, and a tokenizer that is one."""
 
+import dataclasses
 import json
 import subprocess
 import sys
 
+import jax
 import numpy as np
 import pytest
 
@@ -47,6 +49,18 @@ def test_a_seed_is_a_model(files, tmp_path):
     assert bytes_of[0] == bytes_of[1] != bytes_of[2]
 
 
+def test_the_other_architecture_is_the_same_weights_with_silu(files, tmp_path):
+    """Red when the file that llama.cpp is measured on holds another model than the one it stands for."""
+    write_synthetic(tmp_path / "b.gguf", QuantType.TQ2_0, shape=SMALL, architecture="bitnet")
+    one, other = engine.load(files[QuantType.TQ2_0]), engine.load(tmp_path / "b.gguf")
+    assert (one.config.activation, other.config.activation) == ("relu2", "silu")
+    assert one.config == dataclasses.replace(other.config, activation="relu2")
+    for mine, theirs in zip(*map(jax.tree.leaves, (one.weights, other.weights)), strict=True):
+        assert np.array_equal(mine, theirs)
+    with pytest.raises(ValueError, match="a folder has the published architecture"):
+        write_synthetic(tmp_path / "f", QuantType.HF_PACKED, shape=SMALL, architecture="bitnet")
+
+
 def test_no_tensor_looks_damaged(files):
     """Red when a scan takes noise for a bug: scales, densities and gains are of the usual kind."""
     for path in files.values():
@@ -70,6 +84,7 @@ def test_the_published_shape_is_published():
     [
         (("--type", "Q4_0"), 2, "invalid QuantType value|invalid choice"),
         (("--type", "I2_S", "--layers", "0"), 2, "1 or more are allowed"),
+        (("--type", "HF_PACKED", "--architecture", "bitnet"), 2, "a folder has bitnet-b1.58 only"),
         (("--type", "HF_PACKED"), 4, "cannot make this folder: File exists; name a new one"),
     ],
 )

@@ -20,7 +20,7 @@ _STOLEN = 7
 
 MOST_STEAL = 0.01
 MOST_FOREIGN = 0.05
-LEAST_CLOCK = 0.95
+LEAST_CLOCK = 0.9
 """A sample is disturbed over the first two, and under the third, as a share of the run's median clock."""
 
 LEAST_SECONDS = 0.1

@@ -17,7 +17,7 @@ from bitnet_engine.layers import attention, rms_norm
 from bitnet_engine.linears import linear
 from bitnet_engine.model import Graph, KVCache, Layers, Weights, head
 from bitnet_engine.numerics import Numerics
-from bitnet_engine.packing import one_of
+from bitnet_engine.packing import Linear, one_of
 
 
 def widths(layers: Layers) -> tuple[int, ...]:
@@ -25,8 +25,8 @@ def widths(layers: Layers) -> tuple[int, ...]:
     return tuple(sorted({_features(matrix) for matrix in layers.linears().values()}))
 
 
-def _features(matrix: object) -> int:
-    return matrix.shape[-1] if isinstance(matrix, jax.Array) else getattr(matrix, "features")  # noqa: B009 - by duck
+def _features(matrix: Linear) -> int:
+    return matrix.shape[-1] if isinstance(matrix, jax.Array) else matrix.features
 
 
 def _one(values: Float[Array, "*shape"]) -> Float[Array, ""]:

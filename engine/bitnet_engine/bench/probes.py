@@ -34,7 +34,7 @@ Job = Callable[[], object]
 
 @cache
 def _library() -> ctypes.CDLL | None:
-    library = kernels._library()
+    library = kernels.shared_library()
     if library is None or not hasattr(library, "bitnet_probe_units"):
         return None
     library.bitnet_probe_units.restype = ctypes.c_char_p
