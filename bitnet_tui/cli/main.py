@@ -20,6 +20,7 @@ from bitnet_tui.cli.ending import Outcome, end_with
 from bitnet_tui.cli.streams import prepare
 
 COMMANDS = {
+    "demo": "Take a tour of the app in six stops, over a recorded run.",
     "info": "Explain a model file from its header, without loading it.",
     "tokenize": "Show the tokens of a text under a model's tokenizer.",
     "generate": "Continue a prompt.",
