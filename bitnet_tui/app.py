@@ -33,6 +33,7 @@ from bitnet_tui.core.settings import DEFAULT_THEME, Config, Settings, load_confi
 from bitnet_tui.core.store import Store, is_run
 from bitnet_tui.core.text import GIB, human_bytes, safe, safe_lines
 from bitnet_tui.core.themes import APP_COLORS
+from bitnet_tui.core.tour import Tour
 from bitnet_tui.screens.base import BaseScreen
 from bitnet_tui.screens.confirm import ConfirmScreen
 from bitnet_tui.screens.form import Field, FormScreen
@@ -68,6 +69,7 @@ class BitnetApp(App[None]):
         read_values: reads the first values of a tensor, as `session.tensor_values`.
         config: the settings; those of the user where it is None.
         clock: seconds since the epoch.
+        tour: whether to begin with the guided tour.
     """
 
     TITLE = "bitnet-tui"
@@ -126,6 +128,7 @@ class BitnetApp(App[None]):
         config: Config | None = None,
         clock: Callable[[], float] = time.time,
         reading: Mapping[str, Any] | None = None,
+        tour: bool = False,
     ) -> None:
         self.config = config or load_config()
         self.themes = Themes([resource_dir("themes"), themes_dir()])
@@ -140,6 +143,8 @@ class BitnetApp(App[None]):
         """What the program ends with: the code of a live run that failed, else 0."""
         self._children = Children(start_job)
         self._trail: list[str] = []
+        self._tour: Tour | None = None
+        self._begin_tour = tour
         self._parity: ParityScreen | None = None
         """The parity screen once a run was opened; it outlives Textual's own list of screens."""
         self._quit_question: ConfirmScreen | None = None
@@ -152,7 +157,9 @@ class BitnetApp(App[None]):
         self.set_interval(_THEME_LOOK, self._look_at_themes)
         self._end_on_signals()
         self.switch_mode("home")
-        if len(self.paths) == 1:
+        if self._begin_tour:
+            self.action_demo()
+        elif len(self.paths) == 1:
             self.open_path(self.paths[0], self._reading)
         elif self.request is not None:
             self.start_parity(self.request)
@@ -280,6 +287,7 @@ class BitnetApp(App[None]):
     def open_path(self, path: str, reading: Mapping[str, Any] | None = None) -> None:
         """Show a model in Inspect, read as `reading` says, or a recorded run in Parity."""
         path = str(Path(path).expanduser())
+        self._tour = None
         if is_run(Path(path)):
             self.run_worker(partial(self._show_run, path), group="open", exclusive=True)
         else:
@@ -288,6 +296,7 @@ class BitnetApp(App[None]):
     def start_parity(self, request: dict[str, Any]) -> None:
         """Start a parity run and show it; there is one at a time."""
         if self._one_run_only():
+            self._tour = None
             self.run_worker(partial(self._show_live, request), group="open", exclusive=True)
 
     async def _show_model(self, path: str, reading: dict[str, Any]) -> None:
@@ -298,10 +307,12 @@ class BitnetApp(App[None]):
     async def _show_run(self, path: str) -> None:
         if self._one_run_only() and (screen := await self._enter_parity()):
             screen.replay(path)
+            self._show_tour()
 
     async def _show_live(self, request: dict[str, Any]) -> None:
         if screen := await self._enter_parity():
             screen.run_live(request)
+            self._show_tour()
 
     async def _enter_parity(self) -> ParityScreen | None:
         await self._enter("parity")
@@ -318,6 +329,25 @@ class BitnetApp(App[None]):
         if mode != self.current_mode:
             self._trail.append(self.current_mode)
             await self.switch_mode(mode)
+
+    # ---- the tour -----------------------------------------------------------------------------------
+
+    def action_demo(self) -> None:
+        """Begin the guided tour, over a recorded run."""
+        if self._one_run_only():
+            self.open_path(str(resource_dir("demo")))
+            self._tour = Tour()
+
+    async def run_action(self, *args: Any, **kwargs: Any) -> bool:
+        """Do what a key says, and go on with the tour where that was its next stop."""
+        done = await super().run_action(*args, **kwargs)
+        if self._tour is not None and args and self._tour.saw(str(args[0])):
+            self._show_tour()
+        return done
+
+    def _show_tour(self) -> None:
+        if self._parity is not None:
+            self._parity.show_tour("" if self._tour is None else self._tour.text(self.key_of))
 
     # ---- keys ---------------------------------------------------------------------------------------
 

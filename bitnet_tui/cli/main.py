@@ -20,6 +20,7 @@ from bitnet_tui.cli.ending import Outcome, end_with
 from bitnet_tui.cli.streams import prepare
 
 COMMANDS = {
+    "demo": "A tour of the app; with --fault, the sample broken with a known fault and diagnosed.",
     "info": "Explain a model file from its header, without loading it.",
     "tokenize": "Show the tokens of a text under a model's tokenizer.",
     "generate": "Continue a prompt.",
@@ -34,7 +35,6 @@ COMMANDS = {
     "diff": "List in what two model files differ: trits, scales, floats, settings, tokenizer.",
     "diagnose": "Say why two models differ: the place, the proved cause, the repair.",
     "capture": "Write the result of every operation of a model, to be diagnosed elsewhere.",
-    "demo": "Break the shipped sample with a known fault, and diagnose it.",
     "convert": "Write a model in another storage, losing nothing, and read it back.",
     "accept": "Try every condition under which a candidate may be shipped: GO or NO-GO.",
     "audit": "The same, with the environment and determinism.",

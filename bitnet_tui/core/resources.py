@@ -9,10 +9,15 @@ Knows nothing of what the folders hold, and does not promise that they exist.
 from pathlib import Path
 from typing import Literal
 
-Resource = Literal["themes", "eval", "samples"]
+Resource = Literal["themes", "eval", "samples", "demo"]
 
 _PACKAGE = Path(__file__).resolve().parent.parent
-_IN_CHECKOUT: dict[Resource, str] = {"themes": "themes", "eval": "samples/eval", "samples": "samples"}
+_IN_CHECKOUT: dict[Resource, str] = {
+    "themes": "themes",
+    "eval": "samples/eval",
+    "samples": "samples",
+    "demo": "samples/demo",
+}
 
 
 def resource_dir(name: Resource) -> Path:

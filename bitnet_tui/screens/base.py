@@ -38,7 +38,7 @@ class BaseScreen(Screen[None]):
     HELP = ""
     """What the screen is for, in two or three sentences; shown by the help."""
 
-    ALLOW_IN_MAXIMIZED_VIEW = ".-textual-system,Footer,TopBar"
+    ALLOW_IN_MAXIMIZED_VIEW = ".-textual-system,Footer,TopBar,TourCard"
     BINDINGS: ClassVar[list[BindingType]] = [
         # Textual's own, named so that they can be remapped.
         Binding("tab", "app.focus_next", "Next pane", show=False, id="app.next_pane"),

@@ -22,6 +22,7 @@ from bitnet_tui.widgets.run_line import run_pick
 
 _ACTIONS = (
     ("list.select", "open what is selected"),
+    ("home.demo", "a tour, over a recorded run"),
     ("app.open", "open a model or a run by its path"),
     ("app.new_run", "new parity run of two models"),
     ("app.theme", "next theme"),
@@ -42,6 +43,7 @@ class HomeScreen(BaseScreen):
         "samples and each folder of the setting models_dirs. Runs: every parity run is recorded and can be replayed."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("d", "app.demo", "tour", id="home.demo"),
         Binding("o", "app.open", "open", id="app.open"),
         Binding("r", "app.new_run", "new run", id="app.new_run"),
         Binding("T", "app.next_theme", "theme", id="app.theme"),

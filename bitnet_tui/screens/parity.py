@@ -33,6 +33,7 @@ from bitnet_tui.widgets.rank_table import RankTable
 from bitnet_tui.widgets.tau_bars import TauBars
 from bitnet_tui.widgets.token_rows import TokenRows
 from bitnet_tui.widgets.token_strip import TokenStrip
+from bitnet_tui.widgets.tour_card import TourCard
 from bitnet_tui.widgets.verdict_bar import VerdictBar
 
 _TICK = 1 / 20
@@ -121,6 +122,7 @@ class ParityScreen(BaseScreen):
         with Horizontal(id="bottom"):
             yield TauBars(id="bars")
             yield RankTable(id="ranks")
+        yield TourCard()
 
     def on_mount(self) -> None:
         """Name the panes; the clock runs while there is something to read."""
@@ -286,6 +288,10 @@ class ParityScreen(BaseScreen):
         if self.has_class("-loading"):
             self.query_one("#stages", Static).update(stages(self.view, standing))
         self.set_status(status(self.view, standing))
+
+    def show_tour(self, text: str) -> None:
+        """Show a stop of the tour; none where `text` is empty."""
+        self.query_one(TourCard).show(text)
 
     # ---- keys ---------------------------------------------------------------------------------------
 

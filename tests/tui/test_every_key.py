@@ -1,0 +1,144 @@
+"""Every binding and every command of the palette has a test that uses it; a monkey presses the rest of the ways.
+
+`USED` says where: a test here presses the keys of each binding in the place where they are in force, and fails for a
+binding that nobody has named a place for.
+"""
+
+import random
+
+import pytest
+
+from bitnet_tui.app import BINDING
+from bitnet_tui.screens.base import BaseScreen
+from bitnet_tui.screens.confirm import ConfirmScreen
+from bitnet_tui.screens.form import FormScreen
+from bitnet_tui.screens.help import HelpScreen
+from bitnet_tui.screens.inspect import InspectScreen
+from bitnet_tui.screens.keys import actions_of, textual_name
+from bitnet_tui.screens.parity import ParityScreen
+from bitnet_tui.screens.runs import RunsScreen
+from bitnet_tui.screens.settings import SettingsScreen
+
+WIDE = (120, 40)
+ACTIONS = actions_of(BINDING)
+
+PLACES = ("home", "inspect", "parity", "runs", "settings")
+USED = {
+    **{f"{place}.": place for place in ("home", "inspect", "parity", "runs")},
+    "app.": "parity",
+    "list.": "runs",
+    "tree.": "inspect",
+    "pane.": "inspect",
+    "confirm.": "confirm",
+    "form.": "form",
+    "help.": "help",
+}
+"""Where the keys of a scope are pressed."""
+
+LEAVES = ("app.quit",)
+SHOWN_BY = {"confirm": ConfirmScreen, "form": FormScreen, "help": HelpScreen}
+
+
+@pytest.fixture
+def go_to(app_of, made, until):
+    """Return an app with a run, a model and no tensors' values, and a function that brings it to a place."""
+    app = app_of(read_values=lambda *_args, **_reading: [[0.5]])
+    with app.store.create("7f3a") as writer:
+        writer.write(made.run())
+
+    async def go(pilot, place):
+        await until(pilot, lambda: isinstance(app.screen, BaseScreen))
+        if place == "inspect":
+            app.open_path("/models/x.gguf")
+            await until(pilot, lambda: isinstance(app.screen, InspectScreen) and app.screen.view.measured == 31)
+        elif place == "parity":
+            app.open_path(str(app.store.root / "7f3a"))
+            await until(pilot, lambda: isinstance(app.screen, ParityScreen) and app.screen.view.tokens)
+            await until(pilot, lambda: not app.screen.busy)
+        elif place in ("runs", "confirm"):
+            await pilot.press("4")
+            await until(pilot, lambda: isinstance(app.screen, RunsScreen) and app.screen.selected)
+        elif place == "settings":
+            await pilot.press("comma")
+            await until(pilot, lambda: isinstance(app.screen, SettingsScreen))
+        key = {"confirm": "D", "form": "o", "help": "question_mark"}.get(place)
+        if key is not None:
+            await pilot.press(key)
+            await until(pilot, lambda: isinstance(app.screen, SHOWN_BY[place]))
+
+    return app, go
+
+
+@pytest.mark.parametrize("action", ACTIONS)
+async def test_every_binding_is_used(go_to, until, monkeypatch, action):
+    """A binding whose action had been renamed did nothing, and nobody had pressed it."""
+    app, go = go_to
+    scope = action.partition(".")[0] + "."
+    assert scope in USED, f"name a place where {action} is in force"
+    done = []
+    async with app.run_test(size=WIDE) as pilot:
+        for key in ACTIONS[action]:
+            await go(pilot, USED[scope])
+            run = app.run_action
+
+            async def noted(what, *args, run=run, **kwargs):
+                done.append((what, await run(what, *args, **kwargs)))
+                return True
+
+            if scope == "pane.":
+                await pilot.press("tab")
+            with monkeypatch.context() as patch:
+                patch.setattr(app, "run_action", noted)
+                await pilot.press(textual_name(key))
+                await until(pilot, lambda: done)
+            assert all(answered for _, answered in done), f"{key} of {action} did nothing: {done}"
+            done.clear()
+            if action in LEAVES:
+                assert not app.is_running
+                return
+            while app.screen.is_modal:
+                await pilot.press("escape")
+                await pilot.pause()
+        assert app.is_running
+
+
+@pytest.mark.parametrize("place", PLACES)
+async def test_every_command_of_the_palette_runs(go_to, until, place):
+    """A command of the palette raised, because its action was looked for on another screen."""
+    app, go = go_to
+    async with app.run_test(size=WIDE) as pilot:
+        await go(pilot, place)
+        titles = [command.title for command in app.get_system_commands(app.screen)]
+        assert len(titles) > 15
+        for title in titles:
+            if title in ("Quit", "Screenshot"):  # one leaves the app, the other writes into the user's folder
+                continue
+            await go(pilot, place)
+            command = next((c for c in app.get_system_commands(app.screen) if c.title == title), None)
+            if command is not None:  # `Minimize` is there while something is zoomed
+                command.callback()
+                await pilot.pause()
+            while app.screen.is_modal:
+                await pilot.press("escape")
+                await pilot.pause()
+        assert app.is_running
+
+
+@pytest.mark.parametrize("place", PLACES)
+async def test_a_monkey_finds_nothing(go_to, until, place):
+    """Keys in an order that nobody had thought of ended the app: a zoomed pane that a resize hid, an empty table."""
+    app, go = go_to
+    chance = random.Random(place)
+    keys = sorted({textual_name(key) for action, some in ACTIONS.items() if action not in LEAVES for key in some})
+    keys += ["a", "1", "backspace", "ctrl+p"]
+    async with app.run_test(size=WIDE) as pilot:
+        await go(pilot, place)
+        for step in range(300):
+            if step % 25 == 24:
+                await pilot.resize_terminal(*chance.choice([(120, 40), (80, 24), (60, 18), (59, 10), (200, 60)]))
+            await pilot.press(chance.choice(keys))
+            assert app.is_running, f"left at step {step}"
+        while app.screen.is_modal:
+            await pilot.press("escape")
+            await pilot.pause()
+        assert app.is_running
