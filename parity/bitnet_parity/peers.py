@@ -9,7 +9,8 @@ not installed is one line; one that fails is one line with its last words. Knows
 
 import importlib
 import os
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -56,9 +57,10 @@ def open_peer(side: Side, *, context: int) -> Peer:
         raise failed(side, "cannot load it", error) from error
 
 
-def failed(side: Side, what: str, error: Exception) -> BitnetError:
-    """Return the error of a peer that failed: its type and the last lines it said."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()][-LAST_LINES:]
+def failed(side: Side, what: str, error: Exception, logged: Iterable[str] = ()) -> BitnetError:
+    """Return the error of a peer that failed: its type and the last lines it said, those of its log first."""
+    spoken = [*logged, *str(error).splitlines()]
+    lines = [line.strip() for line in spoken if line.strip()][-LAST_LINES:]
     said = " | ".join(lines) or "it said nothing"
     return BitnetError(f"{side}: {_PACKAGES[side.kind]} {what}: {type(error).__name__}: {said}")
 
@@ -133,10 +135,12 @@ class LlamaCpp:
     """A GGUF file in llama.cpp, on its default settings, a window in one batch."""
 
     def __init__(self, side: Side, package: Any, context: int) -> None:
-        self._side = side
-        self._model = package.Llama(
-            model_path=side.path, n_ctx=context, n_batch=context, n_ubatch=context, logits_all=True, verbose=False
-        )
+        self._side, self._log = side, _LlamaLog(package)
+        window = dict.fromkeys(("n_ctx", "n_batch", "n_ubatch"), context)
+        try:
+            self._model = package.Llama(model_path=side.path, **window, logits_all=True, verbose=False)
+        except Exception as error:
+            raise failed(side, "cannot load it", error, self._log.lines) from error
         self.tokenizer = LlamaTokenizer(self._model)
         self.max_positions = context
         self.numerics = f"llama-cpp-python {package.__version__}"
@@ -147,9 +151,23 @@ class LlamaCpp:
             self._model.reset()
             self._model.eval(list(tokens))
         except Exception as error:
-            raise failed(self._side, "failed", error) from error
+            raise failed(self._side, "failed", error, self._log.lines) from error
         # A copy: the next window overwrites the buffer.
         return np.array(self._model.scores[: len(tokens)], np.float32)
+
+
+class _LlamaLog:
+    """The last lines of llama.cpp's log: why a file cannot be loaded is there, and in no exception."""
+
+    def __init__(self, package: Any) -> None:
+        self.lines: deque[str] = deque(maxlen=LAST_LINES)
+        # Kept: C calls it for as long as the process lives.
+        self._hear = package.llama_log_callback(self._heard)
+        package.llama_log_set(self._hear, None)
+
+    def _heard(self, _level: int, text: bytes, _data: Any) -> None:
+        # Of every level: their numbers have changed between versions, and an error is what comes last.
+        self.lines.append(text.decode(errors="replace"))
 
 
 class LlamaTokenizer:

@@ -129,40 +129,52 @@ class Run:
 def _run(request: dict[str, Any], save: Path) -> Run:
     command = [sys.executable, "-P", "-m", "bitnet_engine.determinism"]
     done = subprocess.run(
-        command, input=json.dumps({**request, "save": str(save)}), capture_output=True, text=True, check=False
+        command, input=json.dumps({**request, "save": str(save)}).encode(), capture_output=True, check=False
     )
     if done.returncode:
-        lines = [line.strip() for line in done.stderr.splitlines() if line.strip()][-_LAST_LINES:]
+        spoken = done.stderr.decode(errors="replace").splitlines()
+        lines = [line.strip() for line in spoken if line.strip()][-_LAST_LINES:]
         said = safe(" | ".join(lines), 1000) or "it said nothing"
         raise BitnetError(f"{request['path']}: a fresh process ended by code {done.returncode}; its last lines: {said}")
     answer = json.loads(done.stdout)
     return Run(answer["numerics"], answer["digests"], save)
 
 
+_AGAIN = "the shapes are the same, so work is shared out by chance somewhere: among threads, or by atomic additions"
+_PAIRS = {
+    "batch": ("logits", "batch", "8 sequences one by one, and in one batch", "a batch is summed in another order"),
+    "bucket": (
+        "logits",
+        "bucket",
+        "the same sequences padded to the next larger shape",
+        "a longer array is summed in another order",
+    ),
+    "capture": (
+        "logits",
+        "capture",
+        "every result on the way captured, and none",
+        "an operation whose result is kept is not fused with the next",
+    ),
+    "accumulators batch": ("accumulators", "accumulators_batch", "integer sums of 8 rows one by one, and at once", ""),
+}
+"""Two answers of one process, what they are, and why floats of the two may differ."""
+
+
 def _checks(runs: list[Run]) -> Iterator[Check]:
-    first, pairs = (
-        runs[0],
-        {
-            "batch": ("logits", "batch", "8 sequences one by one, and in one batch"),
-            "bucket": ("logits", "bucket", "the same sequences padded to the next larger shape"),
-            "capture": ("logits", "capture", "every result on the way captured, and none"),
-            "accumulators batch": (
-                "accumulators",
-                "accumulators_batch",
-                "integer sums of 8 rows one by one, and at once",
-            ),
-        },
-    )
+    first = runs[0]
     for name in ("logits", "accumulators"):
         if name in first.digests:
-            yield compared(f"{name} again", f"{name} of fresh processes", [(run, name) for run in runs])
-    for title, (one, other, what) in pairs.items():
+            yield compared(f"{name} again", f"{name} of fresh processes", [(run, name) for run in runs], _AGAIN)
+    for title, (one, other, what, cause) in _PAIRS.items():
         if {one, other} <= first.digests.keys():
-            yield compared(title, what, [(first, one), (first, other)])
+            yield compared(title, what, [(first, one), (first, other)], cause)
 
 
-def compared(title: str, what: str, answers: list[tuple[Run, str]]) -> Check:
-    """Compare the first answer with each of the others; the worst difference labels the check."""
+def compared(title: str, what: str, answers: list[tuple[Run, str]], cause: str) -> Check:
+    """Compare the first answer with each of the others; the worst difference labels the check.
+
+    `cause` is why floats may differ here; integers may not.
+    """
     digests = tuple(run.digests[name] for run, name in answers)
     if len(set(digests)) == 1:
         return Check(title, what, f"bit-exact ({len(digests)} runs)", "every sha256 is the same", digests, 0.0)
@@ -171,17 +183,17 @@ def compared(title: str, what: str, answers: list[tuple[Run, str]]) -> Check:
         count = max(int((arrays[0] != other).sum()) for other in arrays[1:])
         why = f"{count} of {arrays[0].size} integer sums differ; integers have no rounding to excuse it"
         return Check(title, what, "not reproducible", why, digests, None)
-    return _labelled(title, what, digests, arrays)
+    return _labelled(title, what, digests, arrays, cause)
 
 
-def _labelled(title: str, what: str, digests: tuple[str, ...], arrays: list[np.ndarray]) -> Check:
+def _labelled(title: str, what: str, digests: tuple[str, ...], arrays: list[np.ndarray], cause: str) -> Check:
     wide = [array.astype(np.float64) for array in arrays]
     difference = max(float(np.abs(wide[0] - other).max()) for other in wide[1:])
     if not math.isfinite(difference):
         return Check(title, what, "not reproducible", "a logit is not finite", digests, None)
     limit = TOLERANCE * float(np.sqrt(np.square(wide[0]).mean()))
     moved = max(int((wide[0].argmax(-1) != other.argmax(-1)).sum()) for other in wide[1:])
-    why = f"sums of another order round otherwise; the best id moves on {moved} of {wide[0][..., 0].size} tokens"
+    why = f"{cause}; the best id moves on {moved} of {wide[0][..., 0].size} tokens"
     if difference > limit:
         why = f"differs by {difference:.3g}, more than {limit:.3g} (1 % of the root mean square); {why}"
         return Check(title, what, "not reproducible", why, digests, difference)

@@ -99,6 +99,10 @@ def test_verify_labels_every_check(i2_s, tmp_path):
     again = [labels[name] for name in ("logits again", "accumulators again", "accumulators batch", "capture")]
     assert again == ["bit-exact (2 runs)"] * 4
     assert labels["batch"].startswith(("bit-exact", "reproducible to"))
+    why = {check["name"]: check["why"] for check in report["checks"]}
+    for name, label in labels.items():
+        expected = "every sha256 is the same" if label.startswith("bit-exact") else "is summed in another order"
+        assert expected in why[name]
     assert done.stdout.splitlines()[-1] == "REPRODUCIBLE  (numerics exact-int8)"
 
 
