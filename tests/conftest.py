@@ -8,6 +8,8 @@ import pytest
 ROOT = Path(__file__).parents[1]
 # No accelerator in tests, whatever the machine has, and no messages about the one that is missing.
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+# Nothing of a test stays in the user's folders.
+os.environ["BITNET_TUI_COMPILED"] = "off"
 
 
 @pytest.fixture(scope="session")

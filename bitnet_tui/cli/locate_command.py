@@ -7,15 +7,16 @@ import click
 from bitnet_tui.cli.options import json_option
 from bitnet_tui.cli.streams import emit, emit_json
 from bitnet_tui.core import session, settings
+from bitnet_tui.core.compiled import OFF, VARIABLE, compiled_dir
 from bitnet_tui.core.events import dumps
 from bitnet_tui.core.text import safe
 
 
 @click.command("locate")
-@click.argument("name", type=click.Choice(("config", "themes", "runs")), required=False)
+@click.argument("name", type=click.Choice(("config", "themes", "runs", "compiled")), required=False)
 @json_option
 def command(name: str | None, as_json: bool) -> None:
-    """Print where config.toml, the user's own themes and the recorded runs are; nothing is cached.
+    """Print where config.toml, the user's own themes, the recorded runs and compiled programs are.
 
     With NAME only that path, for scripts. A place that does not exist yet is printed too.
     """
@@ -23,6 +24,10 @@ def command(name: str | None, as_json: bool) -> None:
     # A file that is wrong is no reason not to say where it is.
     if name in (None, "runs"):
         places["runs"] = _runs_dir()
+    if (kept := compiled_dir()) is not None:
+        places["compiled"] = kept
+    if name == "compiled" and name not in places:
+        raise session.SettingError(f"{VARIABLE} is {OFF}: compiled programs are not kept.")
     chosen = places if name is None else {name: places[name]}
     if as_json:
         paths = {key: str(path) for key, path in chosen.items()}
@@ -30,7 +35,7 @@ def command(name: str | None, as_json: bool) -> None:
     elif name is not None:
         emit(f"{places[name]}\n")
     else:
-        emit("".join(f"{key:<8}{_described(path)}\n" for key, path in places.items()))
+        emit("".join(f"{key:<10}{_described(path)}\n" for key, path in places.items()))
 
 
 def _runs_dir() -> Path:

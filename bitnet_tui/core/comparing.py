@@ -52,6 +52,7 @@ def compare(request: Request) -> Iterator[Event]:
     if any(side.kind == "model" for side in named):
         yield from asking.kernel_warning()
         yield from placing.narration([side.source for side in loaded])
+        yield from stage("compile", partial(sides.compile_scoring, [side.source for side in loaded], context), [])
     inputs = _inputs(loaded, corpus, request) | {"weights": weights[0] if weights else None}
     stamp, settings = sides.stamp(*loaded), _settings(request, context)
     variants = _variants(loaded[0].source, settings["seed"])

@@ -34,6 +34,7 @@ def record(request: Request) -> Iterator[Event]:
     opened = loaded[0]
     if opened.tokenizer is None:
         raise SettingError(f"{side}: has no tokenizer and is a recording already; name a model.")
+    yield from stage("compile", partial(sides.compile_scoring, [opened.source], context), [])
     settings = {"context": context, "max_tokens": request.get("max_tokens")}
     text = {"name": corpus.name, "sha256": corpus.sha256, "documents": len(corpus.names)}
     facts = {"stamp": {**sides.stamp(opened), "id": begun["id"]}, "model": opened.description}

@@ -14,6 +14,7 @@ import bitnet_engine as engine
 import bitnet_parity as parity
 from bitnet_engine.formats import Checkpoint
 from bitnet_engine.model import Model
+from bitnet_engine.sampling import compile_generation
 from bitnet_tui.core import asking, placing, sides
 from bitnet_tui.core.asking import Request
 from bitnet_tui.core.events import Event
@@ -32,6 +33,7 @@ def evaluate(request: Request) -> Iterator[Event]:
     (model, *replicas), description = loaded[0]
     yield from placing.narration([model])
     stamp = engine.stamp(id=begun["id"], numerics=model.numerics.value, **placing.facts([model]))
+    yield from stage("compile", partial(sides.compile_scoring, [model, *replicas], context), [])
     settings = {"context": context, "max_tokens": request.get("max_tokens")}
     for item in parity.evaluate(model, model.tokenizer, corpus, replicas=replicas, **settings):
         if isinstance(item, parity.Evaluation):
@@ -52,6 +54,7 @@ def generate(request: Request) -> Iterator[Event]:
     names = ("temperature", "top_k", "top_p", "seed")
     sampler = engine.Sampler(**{name: request[name] for name in names})
     prompt = model.tokenizer.encode(request["prompt"])
+    yield from stage("compile", lambda: compile_generation(model, prompt, request["max_new"]), [])
     since, tokens, pieces = time.monotonic(), [], []
     made = engine.generate(model, prompt, request["max_new"], sampler)
     for piece in engine.stream_text(model.tokenizer, _kept(made, tokens)):

@@ -7,7 +7,7 @@
 Part of `core.session`; imported in workers only.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -149,6 +149,15 @@ def load_model(checkpoint: "Checkpoint", numerics: str) -> "tuple[Model, dict[st
     tokenizer = {"fingerprint": model.tokenizer.fingerprint(), "sha256": model.tokenizer.digest()}
     description = _description(side, sha256, model.numerics.value, asdict(model.config), tokenizer)
     return model, description | {"reading": checkpoint.reading.to_json()}
+
+
+def compile_scoring(sources: Iterable[object], context: int) -> None:
+    """Compile what scoring a whole window runs, of those sources that are models of ours."""
+    from bitnet_engine.model import Model
+
+    for source in sources:
+        if isinstance(source, Model):
+            source.compile_scoring(context)
 
 
 def _recorded(side: Side) -> Opened:

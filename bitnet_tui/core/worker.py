@@ -16,6 +16,7 @@ import traceback
 from typing import BinaryIO
 
 from bitnet_tui.core import session
+from bitnet_tui.core.compiled import keep
 from bitnet_tui.core.events import Event, encode
 
 GRACE = 2.0
@@ -34,6 +35,8 @@ def main() -> None:
         for event in session.run(request):
             verdict = _verdict(event) or verdict
             events.write(encode(event))
+            if event["event"] == "run.start":
+                events.writelines(encode(warning) for warning in keep(request["kind"]))
             events.flush()
         status = "done"
     except session.BitnetError as error:

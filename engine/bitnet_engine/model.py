@@ -159,6 +159,26 @@ class Model:
         self._check_ids(np.asarray([token]))
         return _decode(self.config, self.numerics, self.weights, jnp.asarray([token], jnp.int32), cache, self.split)
 
+    def compile_scoring(self, count: int) -> None:
+        """Compile what `logits` of `count` tokens runs, so that the first call takes no longer than the others."""
+        ids = jax.ShapeDtypeStruct((bucket(count, self.config.max_positions),), jnp.int32)
+        score.lower(self.config, self.numerics, self.weights, ids, self.split).compile()
+
+    def compile_generation(self, count: int, max_len: int) -> None:
+        """Compile what `prefill` of `count` tokens with this `max_len` runs, and `decode` after it."""
+        limit = min(max_len, self.config.max_positions)
+        ids, number = (jax.ShapeDtypeStruct(shape, jnp.int32) for shape in ((bucket(count, limit),), ()))
+        prefill = _prefill.lower(self.config, self.numerics, limit, self.weights, ids, number, self.split)
+        # Decode takes the cache as prefill leaves it: on a mesh, where it leaves it.
+        places = prefill.compile().output_shardings[1]
+        cache = jax.tree.map(
+            lambda leaf, place: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=self.split.mesh and place),
+            jax.eval_shape(partial(KVCache.empty, self.config, limit)),
+            places,
+        )
+        token = jax.ShapeDtypeStruct((1,), jnp.int32)
+        _decode.lower(self.config, self.numerics, self.weights, token, cache, self.split).compile()
+
     def _padded(self, tokens: Sequence[int], limit: int) -> Int[Array, " bucket"]:
         ids = np.asarray(tokens, np.int64)
         if not 0 < ids.size <= limit:

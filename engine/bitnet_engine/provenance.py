@@ -33,7 +33,7 @@ def _environment() -> dict[str, Any]:
         "wsl2": is_wsl2(),
         "python": platform.python_version(),
         "cpu": _cpu_field("model name") or platform.processor() or platform.machine(),
-        "isa": [flag for flag in ISA_FLAGS if flag in _cpu_flags()],
+        "isa": [flag for flag in ISA_FLAGS if flag in cpu_flags()],
         "threads": _threads(),
         "versions": {name: found for name in PACKAGES if (found := _version(name))},
         "xla_flags": os.environ.get("XLA_FLAGS", ""),
@@ -73,7 +73,8 @@ def _kernel() -> str | None:
     return None if kernels is None else kernels.backend().describe()
 
 
-def _cpu_flags() -> list[str]:
+def cpu_flags() -> list[str]:
+    """Return the features that the processor says it has; none where the system does not list them."""
     return (_cpu_field("flags") or _cpu_field("Features") or "").split()
 
 

@@ -15,6 +15,8 @@ from bitnet_engine.errors import BitnetError, SettingError
 from bitnet_engine.model import Model
 from bitnet_engine.tokenizer import Tokenizer
 
+POSITIONS_STEP = 256
+
 
 @dataclass(frozen=True)
 class Sampler:
@@ -61,6 +63,24 @@ def generate(model: Model, tokens: Sequence[int], max_new: int, sampler: Sampler
     Raises:
         SettingError: the prompt and `max_new` do not fit the model's positions.
     """
+    positions = _positions(model, tokens, max_new)
+    random = np.random.default_rng(sampler.seed)
+    logits, cache = model.prefill(tokens, positions)
+    for step in range(max_new):
+        token = sampler.choose(np.asarray(logits), random)
+        yield token
+        if token == model.tokenizer.eos or step == max_new - 1:
+            return
+        logits, cache = model.decode(token, cache)
+
+
+def compile_generation(model: Model, tokens: Sequence[int], max_new: int) -> None:
+    """Compile what `generate` will run, so that its first token does not wait for it; raises as `generate`."""
+    model.compile_generation(len(tokens), _positions(model, tokens, max_new))
+
+
+def _positions(model: Model, tokens: Sequence[int], max_new: int) -> int:
+    """Return how many positions the cache has: whole steps of them, as each number is compiled for itself."""
     room = model.config.max_positions - len(tokens)
     if not 0 < max_new <= room:
         allowed = f"so 1 to {room} are allowed" if room > 0 else "so the prompt alone is too long"
@@ -70,14 +90,7 @@ def generate(model: Model, tokens: Sequence[int], max_new: int, sampler: Sampler
         )
     if not tokens:
         raise SettingError("The prompt is empty and the model has no BOS: there is nothing to continue.")
-    random = np.random.default_rng(sampler.seed)
-    logits, cache = model.prefill(tokens, max_len=len(tokens) + max_new)
-    for step in range(max_new):
-        token = sampler.choose(np.asarray(logits), random)
-        yield token
-        if token == model.tokenizer.eos or step == max_new - 1:
-            return
-        logits, cache = model.decode(token, cache)
+    return -(-(len(tokens) + max_new) // POSITIONS_STEP) * POSITIONS_STEP
 
 
 def stream_text(tokenizer: Tokenizer, tokens: Iterable[int]) -> Iterator[str]:

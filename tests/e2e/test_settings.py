@@ -18,13 +18,14 @@ def config(tmp_path):
 
 def test_locate_prints_the_places(tmp_path):
     """Red when a user has to search for the folder that a theme goes into."""
-    env = {"XDG_CONFIG_HOME": str(tmp_path), "BITNET_TUI_RUNS": str(tmp_path)}
+    env = {"XDG_CONFIG_HOME": str(tmp_path), "BITNET_TUI_RUNS": str(tmp_path), "BITNET_TUI_COMPILED": str(tmp_path)}
     done = run("locate", **env)
     assert done.returncode == 0
     assert done.stdout.splitlines() == [
-        f"config  {tmp_path}/bitnet-tui/config.toml  (not there yet)",
-        f"themes  {tmp_path}/bitnet-tui/themes  (not there yet)",
-        f"runs    {tmp_path}",
+        f"config    {tmp_path}/bitnet-tui/config.toml  (not there yet)",
+        f"themes    {tmp_path}/bitnet-tui/themes  (not there yet)",
+        f"runs      {tmp_path}",
+        f"compiled  {tmp_path}",
     ]
     assert run("locate", "themes", **env).stdout == f"{tmp_path}/bitnet-tui/themes\n"
     found = json.loads(run("locate", "runs", "--json", **env).stdout)

@@ -1,10 +1,13 @@
 """Generation: greedy is the argmax path, seeds decide, limits hold, text comes whole."""
 
+import logging
+
+import jax
 import numpy as np
 import pytest
 
 import bitnet_engine as engine
-from bitnet_engine.sampling import Sampler, generate, stream_text
+from bitnet_engine.sampling import Sampler, compile_generation, generate, stream_text
 
 
 def test_greedy_follows_the_argmax_of_full_logits(sample):
@@ -63,3 +66,22 @@ def test_streamed_text_never_holds_half_a_character(sample):
     assert "".join(pieces) == text
     assert not any("\ufffd" in piece for piece in pieces)
     assert "".join(stream_text(sample.tokenizer, sample.tokenizer.encode("é", bos=False)[:1])) == "\ufffd"
+
+
+def test_generation_compiles_nothing_that_was_compiled_before(sample, caplog):
+    """Red when the program that is compiled ahead is not the one that runs: the first token then waits for it twice."""
+    prompt = list(range(40, 45))
+    jax.clear_caches()
+    compile_generation(sample, prompt, 4)
+    with jax.log_compiles(), caplog.at_level(logging.WARNING):
+        assert len(list(generate(sample, prompt, 4))) == 4
+    assert not [record for record in caplog.records if "Compiling jit(_" in record.getMessage()]
+
+
+def test_scoring_compiles_nothing_that_was_compiled_before(sample, caplog):
+    """Red when a window waits for a program of another shape than the one compiled ahead."""
+    jax.clear_caches()
+    sample.compile_scoring(20)
+    with jax.log_compiles(), caplog.at_level(logging.WARNING):
+        sample.logits(list(range(20)))
+    assert not [record for record in caplog.records if "Compiling jit(score" in record.getMessage()]
