@@ -6,7 +6,7 @@
 Part of `core.session`; imported in workers only.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any
 
@@ -22,7 +22,7 @@ def join(request: Request) -> None:
         devices.join(**request["processes"])
 
 
-def placed(request: Request, load: Callable[[], tuple[Model, Any]]) -> tuple[list[Model], Any]:
+def placed(request: Mapping[str, Any], load: Callable[[], tuple[Model, Any]]) -> tuple[list[Model], Any]:
     """Load a model on the devices that a request asks for: as many of it as windows are computed at once.
 
     Returns them, and what else `load` returns. Raises BitnetError.
