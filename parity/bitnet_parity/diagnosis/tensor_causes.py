@@ -58,7 +58,8 @@ def explain_tensor(
 def same(mine: Matrix, theirs: Matrix) -> bool:
     """Return whether two weights are the same numbers."""
     if isinstance(mine, Trits) and isinstance(theirs, Trits) and mine.scale.ndim == theirs.scale.ndim == 0:
-        return np.array_equal(mine.values, theirs.values) and (mine.scale == theirs.scale or not mine.values.any())
+        equal = float(mine.scale) == float(theirs.scale) or not mine.values.any()
+        return equal and np.array_equal(mine.values, theirs.values)
     return np.array_equal(o.dense(mine), o.dense(theirs))
 
 
