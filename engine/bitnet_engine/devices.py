@@ -37,8 +37,16 @@ def join(coordinator: str, processes: int, process: int) -> None:
 
 @contextmanager
 def on_host() -> Iterator[None]:
-    """Make arrays in the host's memory: a model that several devices will share need not fit one of them."""
-    with jax.default_device(jax.local_devices(backend="cpu")[0]):
+    """Make arrays in the host's memory: a model that several devices will share need not fit one of them.
+
+    Where jax was told to leave the CPU out (JAX_PLATFORMS), they are made on the first device, as ever.
+    """
+    try:
+        host = jax.local_devices(backend="cpu")[0]
+    except RuntimeError:
+        yield
+        return
+    with jax.default_device(host):
         yield
 
 
@@ -52,7 +60,8 @@ def spread(model: Model, *, tensor: int = 1, data: int = 1) -> list[Model]:
     if tensor * data > len(devices):
         hint = " (on CPU the variable JAX_NUM_CPU_DEVICES says how many it counts as)" if _cpu() else ""
         raise SettingError(
-            f"{tensor} devices a model, {data} at a time, are {tensor * data}: jax sees {len(devices)} here{hint}."
+            f"{tensor * data} devices are asked for, {tensor} for a model and {data} models: "
+            f"jax sees {len(devices)} here{hint}."
         )
     if data > 1 and jax.process_count() > 1:
         raise SettingError("Processes compute one window together; give each a part of the corpus to go on alone.")

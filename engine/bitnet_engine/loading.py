@@ -21,6 +21,7 @@ from jax.sharding import Mesh
 
 from bitnet_engine import buffers
 from bitnet_engine.config import ROPE_FREQS, Config, states_activation_quant
+from bitnet_engine.devices import on_host
 from bitnet_engine.errors import FormatError, UnsupportedError
 from bitnet_engine.formats import Checkpoint, I2SLayout, QuantType, Trits, open_checkpoint
 from bitnet_engine.formats.hf import packed_scales
@@ -70,8 +71,11 @@ def load(
         StorageError: the file cannot be read, or changed while it was read.
     """
     with open_checkpoint(path, i2s_layout=i2s_layout, kernel_config=kernel_config) as checkpoint:
-        model = load_checkpoint(checkpoint, numerics)
-    return model if mesh is None else model.over(mesh)
+        if mesh is None:
+            return load_checkpoint(checkpoint, numerics)
+        with on_host():
+            model = load_checkpoint(checkpoint, numerics)
+        return model.over(mesh)
 
 
 def load_checkpoint(checkpoint: Checkpoint, numerics: str = Numerics.EXACT_INT8) -> Model:

@@ -72,7 +72,7 @@ def test_more_devices_than_there_are_is_one_line(packed):
     """Red when a mesh that is too large is a traceback, or runs on fewer devices without a word."""
     done = run("generate", packed, "The", "--mesh", 5, **FOUR)
     assert done.returncode == 2
-    assert "5 devices a model, 1 at a time, are 5: jax sees 4 here" in done.stderr
+    assert "5 devices are asked for, 5 for a model and 1 models: jax sees 4 here" in done.stderr
 
 
 @pytest.mark.parametrize(

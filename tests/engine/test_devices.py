@@ -15,7 +15,9 @@ def test_one_device_is_the_model_itself(sample):
 
 def test_more_devices_than_there_are_are_refused(sample):
     """Red when a group of devices comes short, or the hint for CPUs is lost."""
-    with pytest.raises(SettingError, match=r"1 devices a model, 99 at a time, are 99: jax sees 1 here .*JAX_NUM_CPU"):
+    with pytest.raises(
+        SettingError, match=r"99 devices are asked for, 1 for a model and 99 models: jax sees 1 here .*CPU"
+    ):
         spread(sample, data=99)
 
 
