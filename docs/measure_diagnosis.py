@@ -1,6 +1,7 @@
 """The diagnosis against the fault library: every fault, seed, graph family and form, scored.
 
-    PYTHONPATH=. python docs/measure_diagnosis.py                       # all of it: many minutes
+    PYTHONPATH=. python docs/measure_diagnosis.py --write all.json        # all of it: most of an hour
+    PYTHONPATH=. python docs/measure_diagnosis.py --render all.json       # the artifact, and the page
     PYTHONPATH=. python docs/measure_diagnosis.py --only scale-inverse --seeds 1
 
 A fault goes into a file (SafeTensors and GGUF, each against the sound packed folder) and, where an engine can have it,
@@ -24,6 +25,7 @@ from bitnet_engine.errors import SettingError
 from bitnet_engine.files import write_atomic
 from bitnet_engine.formats import QuantType
 from bitnet_engine.loading import load
+from bitnet_engine.provenance import stamp
 from bitnet_parity import faults
 from bitnet_parity.diagnosis.causes import Cause, Finding
 from bitnet_parity.diagnosis.diagnosing import diagnose
@@ -32,6 +34,8 @@ from tests.engine import families
 
 ROOT = Path(__file__).parents[1]
 TARGET = ROOT / "docs" / "measurements" / "diagnosis.json"
+PAGE, BEGIN, END = ROOT / "docs" / "diagnose.md", "<!-- measured -->\n", "<!-- end -->"
+FORMS = ("SafeTensors", "GGUF", "activations")
 FAMILIES = ("bitnet", "llama")
 SEEDS = (1, 2, 3)
 TOKENS = 48
@@ -220,6 +224,47 @@ def summary(found: list[Row]) -> dict[str, Any]:
     }
 
 
+def table(found: list[Row]) -> str:
+    """Return a line a fault: how many were named of how many, by form; harmless ones: of how many nothing was said."""
+    lines = ["| fault | SafeTensors | GGUF | activations |", "|---|---|---|---|"]
+    for name in dict.fromkeys(row.fault for row in found):
+        cells = [_cell([row for row in found if (row.fault, row.form) == (name, form)]) for form in FORMS]
+        lines.append(f"| `{name}` | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _cell(found: list[Row]) -> str:
+    if not found:
+        return "–"
+    good = sum(r.verdict in ("SAME", "HARMLESS") if r.harmless else r.named and not r.wrongly for r in found)
+    return f"{good}/{len(found)}"
+
+
+def render(parts: list[Path]) -> None:
+    """Write the artifact and the table of docs/diagnose.md from the rows of several runs."""
+    read = [row for part in parts for row in json.loads(part.read_bytes())["rows"]]
+    order = {name: index for index, name in enumerate(faults.names())}
+    found = sorted((Row(**row) for row in read), key=lambda row: (order[row.fault], row.form, row.family, row.seed))
+    # What was said of each is kept where it is not what was due; the rest can be made again.
+    kept = [asdict(row) if _cell([row]) != "1/1" else _short(row) for row in found]
+    artifact = {"tokens": TOKENS, "families": FAMILIES, "summary": summary(found), "stamp": stamp(), "rows": kept}
+    write_atomic(TARGET, json.dumps(artifact, indent=1, ensure_ascii=False).encode() + b"\n")
+    page = PAGE.read_text()
+    before, after = page[: page.index(BEGIN) + len(BEGIN)], page[page.index(END) :]
+    numbers = summary(found)
+    words = (
+        f"{numbers['faults']:,} broken models: located {numbers['located']:.1%}, rightly named {numbers['named']:.1%}, "
+        f"wrongly named {numbers['wrongly_named']:.1%}. {numbers['harmless']} harmless ones: "
+        f"{numbers['false_alarms']} false alarms.\n"
+    )
+    write_atomic(PAGE, f"{before}\n{words}\n{table(found)}{after}".encode())
+
+
+def _short(row: Row) -> dict[str, Any]:
+    fields = ("fault", "seed", "family", "form", "harmless", "verdict", "located", "named")
+    return {name: getattr(row, name) for name in fields}
+
+
 def _say(*words: object) -> None:
     sys.stdout.write(" ".join(map(str, words)) + "\n")
     sys.stdout.flush()
@@ -231,9 +276,13 @@ def main() -> None:
     parser.add_argument("--only")
     parser.add_argument("--seeds", type=int, nargs="*", default=SEEDS)
     parser.add_argument("--families", nargs="*", default=FAMILIES)
-    parser.add_argument("--forms", nargs="*", default=("SafeTensors", "GGUF", "activations"))
-    parser.add_argument("--write", type=Path)
+    parser.add_argument("--forms", nargs="*", default=FORMS)
+    parser.add_argument("--write", type=Path, help="keep the rows of this run here")
+    parser.add_argument("--render", type=Path, nargs="*", help="make artifact and page of such files, and run nothing")
     given = parser.parse_args()
+    if given.render:
+        render(given.render)
+        return
     found: list[Row] = []
     for row in rows(given.only, tuple(given.seeds), tuple(given.families), tuple(given.forms)):
         found.append(row)
@@ -247,8 +296,8 @@ def main() -> None:
                 _say("    found:", cause[:200])
     _say(json.dumps(summary(found)))
     if given.write:
-        table = {"summary": summary(found), "rows": [asdict(row) for row in found]}
-        write_atomic(given.write, json.dumps(table, indent=1).encode() + b"\n")
+        rows_ = {"rows": [asdict(row) for row in found]}
+        write_atomic(given.write, json.dumps(rows_).encode() + b"\n")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,48 @@
+"""Diagnose, capture and demo as processes: the sentence, the artifacts, the exit codes."""
+
+import json
+
+from docs import schemas
+from tests.e2e.program import run
+from tests.tui.test_schema import fits
+
+SENTENCE = "layer 0, ffn activation: candidate computes silu(gate)·up; config says relu2"
+
+
+def test_the_demo_says_the_sentence_and_proves_it(tmp_path):
+    """Red when the best-known bug of the field is not told in one screen, or the artifacts are not what is shown."""
+    done = run("demo", "--fault", "activation-other", "--export", tmp_path)
+    assert done.returncode == 1, done.stderr
+    assert f"✘ {SENTENCE}" in done.stdout.splitlines()
+    assert done.stdout.splitlines()[-1] == "EXPLAINED"
+    assert "broken on purpose" in done.stderr
+    finding = json.loads((tmp_path / "finding.json").read_bytes())
+    assert fits(finding, schemas.schemas()["finding.schema.json"]) == []
+    assert [cause["sentence"] for cause in finding["causes"]] == [SENTENCE]
+    assert (finding["proof"]["after"], finding["proof"]["holds"]) == (0, True)
+    assert finding["fault"]["fault"] == "activation-other"
+    assert f"## {SENTENCE}" in (tmp_path / "finding.md").read_text().splitlines()
+
+
+def test_a_capture_of_another_engine_is_diagnosed(packed, i2_s, tmp_path):
+    """Red when a capture is not read back, or bfloat16 is called a fault."""
+    folder = tmp_path / "capture"
+    made = run("capture", i2_s, "--export", folder, "--numerics", "hf-bf16", "--tokens", "12")
+    assert made.returncode == 0, made.stderr
+    assert "the same bits as without (hf-bf16)" in made.stdout
+    done = run("diagnose", packed, folder, "--json")
+    assert done.returncode == 0, done.stderr
+    finding = json.loads(done.stdout)
+    assert finding["verdict"] == "HARMLESS"
+    assert {cause["name"] for cause in finding["causes"]} == {"bfloat16"}
+    again = run("capture", i2_s, "--export", folder)
+    assert (again.returncode, "is not an empty folder" in again.stderr) == (4, True)
+
+
+def test_twins_are_the_same_and_a_bad_fault_is_usage(packed, i2_s):
+    """Red when rounding is a difference, or an unknown fault ends as a defect."""
+    done = run("diagnose", packed, i2_s)
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "SAME")
+    wrong = run("demo", "--fault", "scale-invers")
+    assert wrong.returncode == 2
+    assert "the nearest is 'scale-inverse'" in wrong.stderr
