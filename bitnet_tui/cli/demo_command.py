@@ -1,4 +1,4 @@
-"""`bitnet-tui demo`: a guided tour of the app; with --fault the shipped sample, broken and diagnosed before one's eyes."""
+"""`bitnet-tui demo`: a guided tour of the app; with --fault the sample, broken and diagnosed as one looks on."""
 
 from pathlib import Path
 
@@ -36,7 +36,7 @@ def command(
     """
     if fault is None:
         if as_json or model is not None or text is not None or export is not None:
-            raise click.UsageError("the tour takes no --model, --text, --json or --export; they belong to --fault NAME.")
+            raise click.UsageError("the tour takes no --model, --text, --json or --export; they are of --fault NAME.")
         return open_app((), None, {}, theme, tour=True)
     if theme is not None:
         raise click.UsageError("--theme is of the tour; leave it or --fault out.")
