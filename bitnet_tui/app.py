@@ -18,34 +18,31 @@ from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
-from textual.app import App, SystemCommand
+from textual.app import SystemCommand
 from textual.binding import Binding, BindingType
-from textual.notifications import SeverityLevel
+from textual.dom import DOMNode
 from textual.screen import Screen
 
 from bitnet_tui.core import session
 from bitnet_tui.core.children import Children
 from bitnet_tui.core.feed import Cancellable, Live
 from bitnet_tui.core.jobs import Job
-from bitnet_tui.core.keymap import resolve
 from bitnet_tui.core.resources import resource_dir
-from bitnet_tui.core.settings import DEFAULT_THEME, Config, Settings, load_config, themes_dir
-from bitnet_tui.core.store import Store, is_run
-from bitnet_tui.core.text import GIB, human_bytes, safe, safe_lines
-from bitnet_tui.core.themes import APP_COLORS
+from bitnet_tui.core.settings import Config, load_config
+from bitnet_tui.core.store import is_run
+from bitnet_tui.core.text import GIB, human_bytes, safe
 from bitnet_tui.core.tour import Tour
 from bitnet_tui.screens.base import BaseScreen
+from bitnet_tui.screens.configured import ConfiguredApp
 from bitnet_tui.screens.confirm import ConfirmScreen
 from bitnet_tui.screens.form import Field, FormScreen
 from bitnet_tui.screens.help import HelpScreen
 from bitnet_tui.screens.home import HomeScreen
 from bitnet_tui.screens.inspect import InspectScreen
-from bitnet_tui.screens.keys import actions_of, shown, textual_keymap
 from bitnet_tui.screens.new_run import new_run_form, request_of
 from bitnet_tui.screens.parity import ParityScreen
 from bitnet_tui.screens.runs import RunsScreen
 from bitnet_tui.screens.settings import SettingsScreen
-from bitnet_tui.screens.theming import Themes
 from bitnet_tui.widgets.panes import ScrollPane
 from bitnet_tui.widgets.pick_list import PickList
 from bitnet_tui.widgets.tensor_tree import TensorTree
@@ -57,7 +54,7 @@ _THEME_LOOK = 1.0
 """Seconds between two looks at the files of themes."""
 
 
-class BitnetApp(App[None]):
+class BitnetApp(ConfiguredApp):
     """The terminal program.
 
     Args:
@@ -130,14 +127,9 @@ class BitnetApp(App[None]):
         reading: Mapping[str, Any] | None = None,
         tour: bool = False,
     ) -> None:
-        self.config = config or load_config()
-        self.themes = Themes([resource_dir("themes"), themes_dir()])
-        self._keys = self.keys_of(self.config)
-        super().__init__()
-        self._use_keys()
+        super().__init__(config or load_config())
         self.paths, self.request, self._reading = list(paths), request, dict(reading or {})
         self.inspect, self.read_values, self.clock = inspect, read_values, clock
-        self.store = Store(self.settings.runs_dir)
         self.summary: list[str] = []
         self.exit_code = 0
         """What the program ends with: the code of a live run that failed, else 0."""
@@ -153,8 +145,7 @@ class BitnetApp(App[None]):
 
     def on_mount(self) -> None:
         """Set the theme and go where the paths say."""
-        self._use_themes(self.settings.theme)
-        self.set_interval(_THEME_LOOK, self._look_at_themes)
+        self.watch_themes()
         self._end_on_signals()
         self.switch_mode("home")
         if self._begin_tour:
@@ -163,11 +154,6 @@ class BitnetApp(App[None]):
             self.open_path(self.paths[0], self._reading)
         elif self.request is not None:
             self.start_parity(self.request)
-
-    @property
-    def settings(self) -> Settings:
-        """The settings in force."""
-        return self.config.settings
 
     def on_unmount(self) -> None:
         """End every child process, whatever ended the program."""
@@ -195,51 +181,6 @@ class BitnetApp(App[None]):
         self.exit_code = parity.view.errors[-1][0] if parity.view.errors else 0
         where = live.recorder.path if live.recorder is not None else None
         return parity.view.summary() + ([f"recorded in {safe(where, 400)}"] if where else [])
-
-    def say(self, message: str, title: str = "", severity: SeverityLevel = "information") -> None:
-        """Show a toast; its text may hold anything. (`notify` alone takes its text for markup.)"""
-        lines = "\n".join(safe_lines(message, 12))
-        self.notify(lines, title=safe(title), severity=severity, timeout=3, markup=False)
-
-    # ---- themes and keys ----------------------------------------------------------------------------
-
-    def _use_themes(self, wanted: str) -> None:
-        """Register what is loaded and turn to `wanted`; what is wrong with files or name is one notification."""
-        if problems := self.themes.use(self, wanted):
-            self.say("\n".join(problems), title="themes left out", severity="warning")
-
-    async def _look_at_themes(self) -> None:
-        """Show the theme as its file now is, once somebody has changed it."""
-        if await asyncio.to_thread(self.themes.changed):
-            self.themes.load()
-            self._use_themes(self.theme)
-
-    def keys_of(self, config: Config) -> dict[str, list[str]]:
-        """Return the keys of every action under `config`. Raises SettingError where two actions get one key."""
-        return resolve(actions_of(BINDING), config.settings.preset, config.settings.keys, str(config.path))
-
-    def _use_keys(self) -> None:
-        known = actions_of(BINDING)
-        # Only what differs: an untouched binding keeps the way it is shown (`←→`).
-        self.set_keymap(textual_keymap({name: keys for name, keys in self._keys.items() if keys != known[name]}))
-
-    def use(self, config: Config) -> None:
-        """Put other settings in force at once; a run that goes on stays where it is recorded."""
-        before, self.config = self.settings, config
-        self._keys = self.keys_of(config)
-        self._use_keys()
-        if self.settings.theme != before.theme:
-            self._use_themes(self.settings.theme)
-        if self.settings.runs_dir != before.runs_dir:
-            self.store = Store(self.settings.runs_dir)
-
-    def get_key_display(self, binding: Binding) -> str:
-        """Return a key as the help shows it."""
-        return binding.key_display or shown(binding.key)
-
-    def key_of(self, action: str) -> str:
-        """Return the key in force for an action, such as `app.open`, as a hint names it."""
-        return shown(self._keys[action][0])
 
     # ---- work ---------------------------------------------------------------------------------------
 
@@ -446,15 +387,6 @@ class BitnetApp(App[None]):
             live.cancelled = True  # at once: the next key must not ask about it
             self.run_worker(live.job.cancel, group="stop", thread=True)
 
-    def action_next_theme(self) -> None:
-        """Switch to the next of the program's own themes."""
-        following = self.themes.after(self.theme)
-        if following is None:
-            self.say("no theme was loaded", severity="warning")
-            return
-        self.theme = following
-        self.say(f"theme {self.theme}")
-
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         """Yield Textual's commands and this program's."""
         yield from super().get_system_commands(screen)
@@ -465,14 +397,11 @@ class BitnetApp(App[None]):
                 about, run = binding.description, partial(self.run_action, binding.action, active.node)
                 yield SystemCommand(about[0].upper() + about[1:], f"key {binding.key}", partial(self.call_later, run))
 
-    def get_theme_variable_defaults(self) -> dict[str, str]:
-        """Return the app's own colours for themes that lack them, such as Textual's."""
-        theme = self.themes.data.get(DEFAULT_THEME)
-        return dict(theme.app) if theme else dict.fromkeys(APP_COLORS, "auto")
 
-
-BINDING = (
+BINDING: tuple[type[DOMNode], ...] = (
     *(BitnetApp, BaseScreen, HomeScreen, InspectScreen, ParityScreen, ConfirmScreen, FormScreen, HelpScreen),
     *(RunsScreen, PickList, TensorTree, ScrollPane),
 )
 """Everything that binds keys."""
+
+BitnetApp.BOUND = BINDING

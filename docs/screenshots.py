@@ -1,64 +1,66 @@
-"""Make the pictures of the README: the app itself, on the sample, drawn without a terminal.
+"""Make the pictures of the README and of docs/guide: the app itself, on the sample, drawn without a terminal.
 
     python docs/screenshots.py
 
-The Parity picture replays a real run that it makes first: the sample against itself with SiLU in place of ReLU², the
-best-known bug of the field (docs/formats.md §5, row 1). Writes docs/screens/*.svg.
+They are what `bitnet-tui PATH --export FILE.svg --press KEYS` draws, with a folder of runs that holds the tour's run
+and two more. Writes docs/screens/*.svg.
 """
 
-import asyncio
-import json
 import os
-import re
 import shutil
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
+
+from bitnet_tui.core.settings import load_config
 
 ROOT = Path(__file__).resolve().parents[1]
 SCREENS = ROOT / "docs" / "screens"
 SIZE = (110, 36)
+DEMO = ROOT / "samples" / "demo"
+NOW = 1_900_000_000.0
+
+PICTURES: dict[str, tuple[list[str], list[str]]] = {
+    "home": ([], []),
+    "inspect": (["model-i2_s.gguf"], ["down"] * 3 + ["enter"] + ["down"] * 2),
+    "layout": (["model-i2_s.gguf"], ["end"]),
+    "parity": ([str(DEMO)], ["w"]),
+    "differences": ([str(DEMO)], ["w", "c", "c"]),
+    "runs": ([], ["4", "space", "down"]),
+    "compare": ([], ["4", "space", "down", "c"]),
+    "settings": ([], ["comma"]),
+    "help": (["model-i2_s.gguf"], ["question_mark"]),
+    "export": (["model-i2_s.gguf"], ["e"]),
+}
 
 
-def record(folder: Path) -> None:
-    """Make the two models and the run of the Parity picture in `folder`."""
-    shutil.copytree(ROOT / "samples" / "nano" / "packed", folder / "packed")
-    shutil.copytree(folder / "packed", folder / "packed-silu")
-    config = json.loads((folder / "packed-silu" / "config.json").read_text())
-    (folder / "packed-silu" / "config.json").write_text(json.dumps({**config, "hidden_act": "silu"}))
-    command = [sys.executable, "-m", "bitnet_tui", "packed", "packed-silu", "--max-tokens", "4800", "--export", "run"]
-    done = subprocess.run(command, cwd=folder, check=False)
-    if done.returncode not in (0, 1, 5):
-        raise SystemExit(done.returncode)
-
-
-async def picture(name: str, paths: list[str], *keys: str) -> None:
-    """Open the app on `paths`, press `keys`, and write docs/screens/NAME.svg."""
-    from bitnet_tui.app import BitnetApp
-
-    app = BitnetApp(paths)
-    async with app.run_test(size=SIZE) as pilot:
-        await pilot.pause(3)
-        for key in keys:
-            await pilot.press(key)
-            await pilot.pause(0.2)
-        svg = app.export_screenshot(title="bitnet-tui")
-    # Textual numbers the styles of each picture at random; a picture of the same screen must not differ.
-    (SCREENS / f"{name}.svg").write_text(re.sub(r"terminal-\d+-", "terminal-", svg))
+def record(runs: Path) -> None:
+    """Fill a folder of runs: the run of the tour, and the same as if it had been stopped."""
+    for id, lines, age in (("t5k2zx7f", None, 3_000), ("t5k1aa01", 300, 90_000), ("t5i0bb02", 120, 400_000)):
+        folder = runs / id
+        folder.mkdir(parents=True)
+        stream = shutil.copy(DEMO / "events.jsonl", folder)
+        if lines is not None:
+            kept = Path(stream).read_bytes().splitlines(keepends=True)[:lines]
+            Path(stream).write_bytes(b"".join(kept))
+        os.utime(stream, (NOW - age, NOW - age))
 
 
 def main() -> None:
     """Make every picture."""
+    from bitnet_tui.app import BitnetApp
+    from bitnet_tui.screens.picture import picture
+
     SCREENS.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory() as folder:
-        os.environ["BITNET_TUI_RUNS"] = str(Path(folder) / "runs")
-        os.environ["TEXTUAL_ANIMATIONS"] = "none"
-        record(Path(folder))
-        os.chdir(folder)
-        asyncio.run(picture("parity", ["run"], "w"))
+    with tempfile.TemporaryDirectory(dir="/tmp", prefix="runs") as folder:
+        record(Path(folder) / "runs")
+        os.environ |= {"BITNET_TUI_RUNS": f"{folder}/runs", "BITNET_TUI_CONFIG": f"{folder}/config.toml"}
+        (Path(folder) / "config.toml").touch()
         os.chdir(ROOT / "samples" / "nano")
-        asyncio.run(picture("inspect", ["model-i2_s.gguf"], *["down"] * 3, "enter", *["down"] * 2))
+        for name, (paths, keys) in PICTURES.items():
+            app = BitnetApp(paths, config=load_config(), clock=lambda: NOW)
+            svg = picture(app, SIZE, keys).replace(folder, "/home/you/bitnet")
+            (SCREENS / f"{name}.svg").write_text(svg, encoding="utf-8")
 
 
-main()
+if __name__ == "__main__":
+    main()

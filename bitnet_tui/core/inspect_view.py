@@ -91,8 +91,11 @@ class InspectView:
             return ""
         return f"{whole:.2f} bpw" if body is None else f"{whole:.2f} bpw (body {body:.2f})"
 
-    def overview(self) -> list[Row]:
-        """Return the details of the file itself: what a reader wants before any tensor."""
+    def overview(self, scan_key: str = "") -> list[Row]:
+        """Return the details of the file itself: what a reader wants before any tensor.
+
+        `scan_key` is the key that scans the weights, where there is one.
+        """
         of = self.summary.get
         ternary, parameters = int(of("ternary_parameters") or 0), int(of("parameters") or 0)
         rows: list[Row] = [("path", safe(self.path, 400)), ("format", self.facts())]
@@ -102,7 +105,8 @@ class InspectView:
             rows.append(("scale", _SCALE_MEANINGS.get(meaning, safe(str(meaning), 40))))
         if reading := reading_text(of("reading", {})):
             rows.append(("read as", reading))
-        where = "header and weights" if self.scanned else "header; s scans the weights too"
+        hint = f"; {scan_key} scans the weights too" if scan_key else ""
+        where = "header and weights" if self.scanned else f"header{hint}"
         rows.append(("findings", f"{len(self.findings())}, {where}"))
         for kind in of("types", []):
             label = safe(str(kind["type"]), 30)

@@ -10,7 +10,7 @@ with None. Every field is checked before that, and what is wrong is said under t
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar, cast
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -20,6 +20,9 @@ from textual.screen import ModalScreen
 from textual.widgets import Input, Label, Static
 
 from bitnet_tui.core.text import safe
+
+if TYPE_CHECKING:
+    from bitnet_tui.app import BitnetApp
 
 
 def existing(text: str) -> str | None:
@@ -78,8 +81,9 @@ class FormScreen(ModalScreen[dict[str, str] | None]):
             yield Static(classes="problem")
             if self._preview is not None:
                 yield Static(id="command")
-            copy = " · ctrl+y copies the command" if self._preview is not None else ""
-            yield Static(Content(f"⏎ next, then go · esc cancel{copy}"), classes="keys")
+            cancel, copy = (cast("BitnetApp", self.app).key_of(f"form.{name}") for name in ("cancel", "copy"))
+            preview = f" · {copy} copies the command" if self._preview is not None else ""
+            yield Static(Content(f"⏎ next, then go · {cancel} cancel{preview}"), classes="keys")
 
     def on_mount(self) -> None:
         """Begin at the first field that is empty."""

@@ -96,7 +96,7 @@ class InspectScreen(BaseScreen):
 
     def compose_body(self) -> ComposeResult:
         """Facts, tree and details, progress of the statistics."""
-        yield Static(Content("no model is open · o opens one"), id="facts")
+        yield Static(Content(f"no model is open · {self.program.key_of('app.open')} opens one"), id="facts")
         yield ErrorCard(id="error")
         with Horizontal(id="body"):
             with Pane(id="parts", classes="pane"):
@@ -251,7 +251,8 @@ class InspectScreen(BaseScreen):
             return safe(part.key, 60), view.block(part.key), None
         if part == Part("section", "metadata"):
             return "metadata", view.all_metadata(), None
-        return ("file" if part.kind == "file" else safe(part.key, 60)), view.overview() if self.path else [], None
+        rows = view.overview(self.program.key_of("inspect.scan")) if self.path else []
+        return ("file" if part.kind == "file" else safe(part.key, 60)), rows, None
 
     def _take(self) -> None:
         """Take in what has arrived from the child processes."""

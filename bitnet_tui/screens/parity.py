@@ -113,7 +113,8 @@ class ParityScreen(BaseScreen):
 
     def compose_body(self) -> ComposeResult:
         """Sides, verdict, tokens; below them the bars and the ranks."""
-        yield Static(Content("no run is open · r starts one, Home lists the recorded ones"), id="sides")
+        key = self.program.key_of("app.new_run")
+        yield Static(Content(f"no run is open · {key} starts one, Home lists the recorded ones"), id="sides")
         yield VerdictBar(id="verdict")
         yield ErrorCard(id="error")
         yield Static(id="stages", classes="pane")
@@ -274,7 +275,8 @@ class ParityScreen(BaseScreen):
     def _show_error(self) -> None:
         if self.view.errors:
             code, message = self.view.errors[-1]
-            self.query_one(ErrorCard).show(code, message, "r starts another run, esc goes back")
+            keys = self.program.key_of("app.new_run"), self.program.key_of("app.back")
+            self.query_one(ErrorCard).show(code, message, f"{keys[0]} starts another run, {keys[1]} goes back")
 
     def _show_status(self) -> None:
         standing = Standing(
