@@ -2,10 +2,10 @@
 
     tau_b(np.array([1.0, 2.0, 3.0]), np.array([1.0, 3.0, 2.0]))   # 0.333...
 
-Both vectors become integers that sort as the floats do; sorting `key of x << 32 | key of y` gives the order
-by (x, y) and every tie count in one pass of numpy, and what is left, the discordant pairs, is the number of
-inversions of one permutation: a Fenwick tree over words of 64 ranks with popcount (docs/parity.md §2).
-O(n log n) time, 7 words a value of memory. Knows nothing of tokens, models or limits; numba is imported on
+Both vectors become integers that sort as the floats do; sorting `key of x << 32 | key of y` gives the order by
+(x, y), one pass counts the ties, and what is left, the discordant pairs, is the number of inversions of one
+permutation: a Fenwick tree over words of 64 ranks with popcount (docs/parity.md §2).
+O(n log n) time, 5 words a value of memory. Knows nothing of tokens, models or limits; numba is imported on
 the first call and its compiled code is kept on disk where that is possible.
 """
 
@@ -20,7 +20,6 @@ import numpy as np
 
 from bitnet_engine.errors import BitnetError
 
-_LOW = np.uint64(0xFFFF_FFFF)
 # Shorter rows are mostly interpreter: two threads are slower than one there (measured: ×0.6 at 4 096).
 _WORTH_A_THREAD = 1 << 15
 
@@ -60,7 +59,7 @@ def map_rows(
     workers = min(threads or (_cores() if x.shape[1] >= _WORTH_A_THREAD else 1), len(x))
     if workers <= 1:
         return [function(a, b) for a, b in zip(x, y, strict=True)]
-    _inversions()  # compiled once here rather than raced for by every thread
+    _compiled()  # once, here rather than raced for by every thread
     with ThreadPoolExecutor(workers) as pool:
         return list(pool.map(function, x, y))
 
@@ -81,18 +80,14 @@ def _tau_b(x: np.ndarray, y: np.ndarray) -> float:
     n = len(x)
     if n < 2 or np.isnan(x).any() or np.isnan(y).any():
         return math.nan
-    by_x = _keys(x)
-    by_x <<= np.uint64(32)
-    by_x |= _keys(y)
+    pack, count = _compiled()
+    by_x = pack(_single(x), _single(y))
     by_x.sort()
-    x_ties, joint_ties = _tied_pairs(by_x >> np.uint64(32)), _tied_pairs(by_x)
     # Sorted by y and, inside a tie, by place in `by_x`: a tie of either vector is never an inversion.
     by_y = by_x << np.uint64(32)
     by_y |= np.arange(n, dtype=np.uint64)
     by_y.sort()
-    y_ties = _tied_pairs(by_y >> np.uint64(32))
-    discordant = int(_inversions()(by_y & _LOW))
-    return _ratio(n * (n - 1) // 2, x_ties, y_ties, joint_ties, discordant)
+    return _ratio(n * (n - 1) // 2, *map(int, count(by_x, by_y)))
 
 
 def _ratio(pairs: int, x_ties: int, y_ties: int, joint_ties: int, discordant: int) -> float:
@@ -106,54 +101,67 @@ def _ratio(pairs: int, x_ties: int, y_ties: int, joint_ties: int, discordant: in
     return min(1.0, max(-1.0, difference / math.sqrt(untied_x) / math.sqrt(untied_y)))
 
 
-def _keys(values: np.ndarray) -> np.ndarray:
-    """Return uint64 [n] under 2^32 that compare as `values` do."""
+def _single(values: np.ndarray) -> np.ndarray:
+    """Return float32 [n], contiguous, that compares as `values` does: other types by the ranks of their values."""
     if values.dtype != np.float32:
-        return np.unique(values, return_inverse=True)[1].astype(np.uint64)
-    bits = (values + np.float32(0.0)).view(np.int32)  # the sum turns −0.0 into 0.0
-    # IEEE floats compare as their bits, but for the negative ones, which run backwards.
-    ordered = bits ^ (bits >> 31 & np.int32(0x7FFF_FFFF))
-    return (ordered.view(np.uint32) ^ np.uint32(0x8000_0000)).astype(np.uint64)
-
-
-def _tied_pairs(ordered: np.ndarray) -> int:
-    """Count the pairs of equal values in a sorted vector."""
-    repeats = np.flatnonzero(ordered[1:] == ordered[:-1])
-    if not len(repeats):
-        return 0
-    ends = np.flatnonzero(np.diff(repeats) != 1)
-    runs = np.diff(ends, prepend=-1, append=len(repeats) - 1)
-    return int((runs * (runs + 1) // 2).sum())
+        values = np.unique(values, return_inverse=True)[1].astype(np.float32)  # exact under 2^24 values
+    return np.ascontiguousarray(values)
 
 
 @functools.cache
-def _inversions() -> Callable[[np.ndarray], Any]:
-    """Return `_count_inversions`, compiled."""
+def _compiled() -> tuple[Callable[[np.ndarray, np.ndarray], Any], Callable[[np.ndarray, np.ndarray], Any]]:
+    """Return `_pack` and `_count`, compiled."""
     import numba
 
     # A written signature compiles at once, so that a folder that fails does so here and not in a call.
-    signature = ["int64(uint64[::1])"]
+    pack, count = ["uint64[::1](float32[::1], float32[::1])"], ["UniTuple(int64, 4)(uint64[::1], uint64[::1])"]
     try:
-        return numba.njit(signature, nogil=True, cache=True)(_count_inversions)
+        kept = functools.partial(numba.njit, nogil=True, cache=True)
+        return kept(pack)(_pack), kept(count)(_count)
     except (RuntimeError, OSError):
         # No folder to keep compiled code in, or a full one: costs a second a process, changes no value.
-        return numba.njit(signature, nogil=True)(_count_inversions)
+        lost = functools.partial(numba.njit, nogil=True)
+        return lost(pack)(_pack), lost(count)(_count)
 
 
 @no_type_check  # compiled by numba, which reads the bare function: no run-time checker may wrap it
-def _count_inversions(permutation: np.ndarray) -> np.int64:
-    """Count the pairs i < j with permutation[i] > permutation[j]; uint64 [n] -> int64.
+def _pack(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Return uint64 [n]: a key of x above a key of y, each of 32 bits, that sort as the floats do."""
+    # The sum turns −0.0 into 0.0.
+    x_bits, y_bits = (x + np.float32(0.0)).view(np.int32), (y + np.float32(0.0)).view(np.int32)
+    found = np.empty(len(x), np.uint64)
+    for i in range(len(x)):
+        # IEEE floats compare as their bits, but for the negative ones, which run backwards.
+        a = np.int64(x_bits[i]) ^ (np.int64(x_bits[i]) >> 63 & 0x7FFF_FFFF)
+        b = np.int64(y_bits[i]) ^ (np.int64(y_bits[i]) >> 63 & 0x7FFF_FFFF)
+        found[i] = np.uint64(a + 0x8000_0000) << np.uint64(32) | np.uint64(b + 0x8000_0000)
+    return found
 
-    Reaches n(n−1)/2, 8.2e9 for 128 256 values: 64-bit throughout.
+
+@no_type_check  # as above
+def _count(by_x: np.ndarray, by_y: np.ndarray) -> tuple[np.int64, np.int64, np.int64, np.int64]:
+    """Count the pairs that are tied in x, in y, in both, and those that x and y order differently.
+
+    by_x, uint64 [n]: keys of x above keys of y, sorted. by_y, uint64 [n]: keys of y above places in by_x, sorted.
+    A count reaches n(n−1)/2, 8.2e9 for 128 256 values: 64-bit throughout.
     """
-    n = len(permutation)
+    n = len(by_x)
+    half, low = np.uint64(32), np.uint64(0xFFFF_FFFF)
+    x_ties = y_ties = joint_ties = np.int64(0)
+    x_run = y_run = joint_run = np.int64(0)
+    for i in range(1, n):
+        # The k-th repeat of a value makes k pairs with those before it.
+        x_run = x_run + 1 if by_x[i] >> half == by_x[i - 1] >> half else np.int64(0)
+        y_run = y_run + 1 if by_y[i] >> half == by_y[i - 1] >> half else np.int64(0)
+        joint_run = joint_run + 1 if by_x[i] == by_x[i - 1] else np.int64(0)
+        x_ties, y_ties, joint_ties = x_ties + x_run, y_ties + y_run, joint_ties + joint_run
     words = (n >> 6) + 1
     seen = np.zeros(words, np.uint64)
     tree = np.zeros(words + 1, np.int64)
     one = np.uint64(1)
     inversions = np.int64(0)
     for i in range(n):
-        place = np.int64(permutation[i])
+        place = np.int64(by_y[i] & low)
         word = place >> 6
         bit = one << np.uint64(place & 63)
         # Popcount of the seen ranks under this one in its own word; LLVM makes it one instruction.
@@ -172,4 +180,4 @@ def _count_inversions(permutation: np.ndarray) -> np.int64:
         while node <= words:
             tree[node] += 1
             node += node & -node
-    return inversions
+    return x_ties, y_ties, joint_ties, inversions
