@@ -1,4 +1,4 @@
-"""`bitnet-tui report perf`: docs/performance.md from committed measurements, or whether it is still theirs."""
+"""`bitnet-tui report perf|signoff`: pages made of artifacts, or whether a page is still theirs."""
 
 from pathlib import Path
 
@@ -6,13 +6,14 @@ import click
 
 from bitnet_tui.cli.options import nonempty
 from bitnet_tui.cli.streams import emit
-from bitnet_tui.core import measurements, session
+from bitnet_tui.core import acceptance, measurements, session
+from bitnet_tui.display.acceptance import signoff_page
 from bitnet_tui.display.performance import performance_page
 
 
 @click.group("report")
 def command() -> None:
-    """Render a page from committed measurements, or check that it is theirs."""
+    """Render a page from artifacts, or check that it is theirs."""
 
 
 @command.command("perf")
@@ -43,3 +44,16 @@ def perf(check: bool, folder: str, page: str) -> int:
     difference = measurements.first_difference(written, rendered)
     emit(f"{page}: {difference or 'is what the measurements say'}\n")
     return int(difference is not None)
+
+
+@command.command("signoff")
+@click.argument("summary", callback=nonempty)
+@click.option("--page", metavar="FILE", callback=nonempty, help="Where the sheet goes. Default: standard output.")
+def signoff(summary: str, page: str | None) -> None:
+    """Render SUMMARY, an acceptance_summary.json, as a sheet to sign."""
+    rendered = signoff_page(acceptance.load_summary(Path(summary)))
+    if page is None:
+        emit(rendered)
+    else:
+        session.write_atomic(Path(page), rendered.encode())
+        emit(f"{page}: written\n")

@@ -114,6 +114,19 @@ def summarised(conditions: Sequence[Condition]) -> dict[str, Any]:
     return {"verdict": verdict, "conditions": tried, "stamp": session.stamp()}
 
 
+def load_summary(path: Path) -> dict[str, Any]:
+    """Return the acceptance at `path`. Raises StorageError, or FormatError for what is none."""
+    try:
+        value = orjson.loads(path.read_bytes())
+    except OSError as error:
+        raise session.StorageError(f"{path}: cannot be read: {error.strerror}") from error
+    except orjson.JSONDecodeError as error:
+        raise session.FormatError(f"{path}: is no JSON ({error}); name a {SUMMARY} that `accept` wrote.") from error
+    if not isinstance(value, dict) or (value.get("schema"), value.get("schema_version")) != (SCHEMA, SCHEMA_VERSION):
+        raise session.FormatError(f"{path}: is no {SCHEMA} of version {SCHEMA_VERSION}; make it again with `accept`.")
+    return value
+
+
 def exit_code(result: dict[str, Any]) -> int:
     """Return 0 for GO, 1 where a condition is NO-GO, 5 where some only have no verdict."""
     if result["verdict"] == "GO":

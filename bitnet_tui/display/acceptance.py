@@ -21,3 +21,33 @@ def acceptance_lines(summary: dict[str, Any]) -> list[str]:
     red = [condition["name"] for condition in summary["conditions"] if condition["status"] != "GO"]
     why = f": {', '.join(red)}" if red else f", all {len(summary['conditions'])} conditions hold"
     return [*map(condition_line, summary["conditions"]), "", f"{summary['verdict']}{why}"]
+
+
+def signoff_page(summary: dict[str, Any]) -> str:
+    """Return the sheet that people sign, as Markdown: what was tried, what was found, and lines for names."""
+    stamp = summary["stamp"]
+    rows = [
+        f"| {_cell(condition['name'])} | {condition['status']} | {_cell(condition['reason'])} | |"
+        for condition in summary["conditions"]
+    ]
+    return "\n".join(
+        [
+            f"# {summary['verdict']}: {_cell(summary['candidate'])} for {_cell(summary['reference'])}",
+            "",
+            f"Profile {_cell(summary['profile'])}; {_cell(stamp['cpu'])}, {_cell(stamp['platform'])}; "
+            f"bitnet-tui {_cell(stamp['versions']['bitnet-tui'])}, commit {_cell(str(stamp['git_commit'])[:12])}.",
+            "",
+            "| condition | status | found | signed |",
+            "|---|---|---|---|",
+            *rows,
+            "",
+            "| role | name | date |",
+            "|---|---|---|",
+            *(f"| {role} | | |" for role in ("engineering", "evaluation", "release")),
+            "",
+        ]
+    )
+
+
+def _cell(text: str) -> str:
+    return safe(text, 400).replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("`", "'")

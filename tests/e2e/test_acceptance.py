@@ -198,3 +198,14 @@ def test_two_files_of_one_model_are_as_fast_as_each_other(tmp_path):
     assert [gate["gate"].split(",")[0] for gate in report["gates"]] == ["decode@64", "ttft[32]", "prefill[32]"]
     assert all(0.5 < gate["value"] < 2 for gate in report["gates"])
     assert all(gate["interval"][0] <= gate["value"] <= gate["interval"][1] for gate in report["gates"])
+
+
+def test_a_summary_becomes_a_sheet_that_names_cannot_break(tmp_path):
+    """Red when a path with a pipe or a tag in it breaks the table that people sign."""
+    from bitnet_tui.display.acceptance import signoff_page
+
+    result, _ = tried(tmp_path, "no pretence", candidate="a|b<script>.gguf")
+    page = signoff_page(result)
+    assert page.startswith("# GO: a\\|b&lt;script>.gguf for ")
+    assert "| no pretence | GO |" in page
+    assert page == signoff_page(json.loads(json.dumps(result)))
