@@ -114,7 +114,8 @@ def _compiled() -> tuple[Callable[[np.ndarray, np.ndarray], Any], Callable[[np.n
     import numba
 
     # A written signature compiles at once, so that a folder that fails does so here and not in a call.
-    pack, count = ["uint64[::1](float32[::1], float32[::1])"], ["UniTuple(int64, 4)(uint64[::1], uint64[::1])"]
+    given = numba.types.Array(numba.float32, 1, "C", readonly=True)  # a recording's logits are; others are taken too
+    pack, count = [numba.uint64[::1](given, given)], ["UniTuple(int64, 4)(uint64[::1], uint64[::1])"]
     try:
         kept = functools.partial(numba.njit, nogil=True, cache=True)
         return kept(pack)(_pack), kept(count)(_count)

@@ -38,8 +38,6 @@ def test_every_command_shown_exists(page):
         words = re.split(r"\s{2,}", line)[0].split()
         options = [word.split("=")[0].rstrip(".,;:)") for word in words if word.startswith("--")]
         name = words[0] if words and words[0] in COMMANDS else OPEN
-        if options and name == OPEN:
-            name = "parity" if "--theme" not in options else OPEN
         known = options_of(name) | {"--version"}
         assert [option for option in options if option not in known] == [], f"{page.name}: bitnet-tui {line}"
 
