@@ -8,6 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from bitnet_engine import kernels
+from bitnet_engine.kernels import Backend
 from bitnet_engine.linears import bit_linear
 from bitnet_engine.masters import absmean
 from bitnet_engine.packing import PackedTernary, bitlinear, quantize_activations, ternary_matmul
@@ -81,3 +83,31 @@ def test_the_absmax_floor_is_transformers():
     q, scale = quantize_activations(jnp.asarray([[1e-4, -5e-5], [5e-6, 0.0]]))
     assert np.asarray(q).tolist() == [[127, -64], [64, 0]]
     assert float(scale[1]) == pytest.approx(127e5)
+
+
+@pytest.mark.parametrize("features", [16, 256, 6912])
+def test_a_lone_row_is_counted_exactly(monkeypatch, features):
+    """Red when a bit of the activations has the wrong weight or sign: −128 is the only code with the highest alone."""
+    monkeypatch.setattr(kernels, "backend", lambda: Backend("xla", why="a test"))
+    random = np.random.default_rng(features)
+    trits = random.integers(-1, 2, (33, features)).astype(np.int8)
+    q = random.integers(-128, 128, (1, features)).astype(np.int8)
+    for codes in (q, np.full_like(q, -128), np.full_like(q, 127), np.full_like(q, -1)):
+        found = jax.jit(ternary_matmul)(jnp.asarray(codes), PackedTernary.from_trits(trits, 1.0))
+        assert np.array_equal(np.asarray(found), codes.astype(np.int64) @ trits.T.astype(np.int64))
+
+
+def test_a_lone_row_makes_nothing_of_a_matrix_s_size(monkeypatch):
+    """Red when XLA unpacks the matrix, or keeps the counts of all its bits, to multiply one row."""
+    monkeypatch.setattr(kernels, "backend", lambda: Backend("xla", why="a test"))
+    codes = jax.ShapeDtypeStruct((30, 6912, 640), jnp.uint8)
+
+    def all_layers(q, codes):
+        def add(total, layer):
+            w = PackedTernary(codes, jnp.zeros(30), 2560).at(layer)
+            return total + ternary_matmul(q, w), None
+
+        return jax.lax.scan(add, jnp.zeros((1, 6912), jnp.int32), jnp.arange(30))[0]
+
+    compiled = jax.jit(all_layers).lower(jax.ShapeDtypeStruct((1, 2560), jnp.int8), codes).compile()
+    assert compiled.memory_analysis().temp_size_in_bytes < 2 * 6912 * 640
