@@ -78,9 +78,7 @@ class Ours:
         return makers[case.kind]()
 
     def _decode(self, case: Case) -> Operation:
-        # One room for all positions, so that they differ in nothing else; a batch needs less.
-        top = self._settings.positions if case.batch == 1 else (case.position,)
-        length = min(self.facts.max_positions, max((*top, case.position)) + ROOM)
+        length = self._room(case)
         caches = [self._noise_cache(length, case.position) for _ in range(case.batch)]
         made, room = 0, min(ROOM, length - case.position)
 
@@ -119,8 +117,8 @@ class Ours:
         return Operation(run, bytes=float(self.facts.body_bytes), operations=self._products(case.rows))
 
     def _attention(self, case: Case) -> Operation:
-        model, length = self._model, min(self.facts.max_positions, case.position + ROOM)
-        cache, c = self._noise_cache(length, case.position), self._model.config
+        model, c = self._model, self._model.config
+        cache = self._noise_cache(self._room(case), case.position)
         q = self._noise(1, c.heads, c.head_dim)
 
         def run() -> None:
@@ -143,6 +141,12 @@ class Ours:
             parts.norms(model.config, model.numerics, model.weights.layers, inputs).block_until_ready()
 
         return Operation(run)
+
+    def _room(self, case: Case) -> int:
+        """Return the rows of a case's cache: as many for all positions, so that they differ in nothing else."""
+        # A batch has a cache each, and needs no more than its own position.
+        top = self._settings.positions if case.batch == 1 else ()
+        return min(self.facts.max_positions, max((*top, case.position)) + ROOM)
 
     def _products(self, rows: int) -> float:
         # Only of bytes: what a dense matrix costs is not measured by the units' peaks.

@@ -8,7 +8,6 @@ in; their names say so, and shares of their figures may pass 100 %. Knows no mod
 """
 
 import ctypes
-import mmap
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bitnet_engine import kernels
+from bitnet_engine import buffers, kernels
 from bitnet_engine.bench.timing import Operation
 
 STAND_IN = "XLA int8 dot (stand-in)"
@@ -117,11 +116,8 @@ class _Team:
 
 
 def _touched(size: int) -> np.ndarray:
-    """Return bytes that are really there, in huge pages where the system has them, as weights are."""
-    memory = mmap.mmap(-1, size)
-    if hasattr(mmap, "MADV_HUGEPAGE"):
-        memory.madvise(mmap.MADV_HUGEPAGE)
-    buffer = np.frombuffer(memory, np.uint8)
+    """Return bytes that are really there, on the pages that weights lie on."""
+    buffer = buffers.empty((size,), np.dtype(np.uint8))
     buffer[:] = 1
     return buffer
 
