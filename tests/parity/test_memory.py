@@ -50,7 +50,6 @@ def test_documents_leave_some_numbers_a_token(tmp_path):
     assert len(held) == 5
     (early, before), (late, after) = held[2], held[-1]
     assert (after - before) / (late - early) < 20_000
-    assert after < 12 * VOCAB * 4 * 5  # a few windows of 5 tokens
 
 
 def failure(index):
