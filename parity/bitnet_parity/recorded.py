@@ -11,6 +11,8 @@ the text's sha256: enough to compare tokenizers, and to name ids, without it. Th
 Knows no model.
 """
 
+import fcntl
+import glob
 import hashlib
 import os
 import shutil
@@ -56,7 +58,10 @@ class Recorder:
         for text in BATTERY:
             self.encoded(text, tokenizer.encode(text, bos=False))
         try:
+            _sweep(folder)
             self._unfinished = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".part", dir=folder.parent))
+            self._lock = os.open(self._unfinished, os.O_RDONLY)
+            fcntl.flock(self._lock, fcntl.LOCK_EX)
         except OSError as error:
             raise StorageError(f"{folder}: cannot be written: {error.strerror}") from error
 
@@ -88,6 +93,7 @@ class Recorder:
                 self._finish()
         finally:
             shutil.rmtree(self._unfinished, ignore_errors=True)
+            os.close(self._lock)
 
     def _finish(self) -> None:
         index = {
@@ -212,6 +218,21 @@ class RecordedTokenizer:
     def piece(self, token: int) -> str:
         """Return the text of one id."""
         return self._pieces[token]
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what a killed recording of `folder` left: one that lives holds a lock on it."""
+    for stray in folder.parent.glob(f".{glob.escape(folder.name)}.*.part"):
+        if stray.is_symlink() or not stray.is_dir():
+            continue
+        descriptor = os.open(stray, os.O_RDONLY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(stray, ignore_errors=True)
+        except BlockingIOError:
+            pass
+        finally:
+            os.close(descriptor)
 
 
 def _key(text: str) -> str:

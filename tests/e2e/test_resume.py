@@ -13,7 +13,7 @@ from bitnet_engine.folder_lock import locked_folder
 from tests.e2e.program import PROGRAM, run
 
 JOURNAL = ".parity.journal"
-KILLS = 3
+KILLS = 10
 
 
 def command(packed, i2_s, corpus, out):
@@ -65,7 +65,7 @@ def test_kill_9_at_any_moment_then_resume_ends_in_the_same_bytes(packed, i2_s, s
     """Red when a byte depends on having been interrupted, on when, or on the folder's name; or a stray stays."""
     out = tmp_path / "elsewhere"
     arguments = [*command(packed, i2_s, short_corpus, out), "--resume"]
-    moments = sorted(random.Random(11).sample(range(1, 12), KILLS))
+    moments = sorted(random.Random(11).sample(range(1, 14), KILLS))
     codes = [killed_at(arguments, out, lines) for lines in moments]
     assert codes == [-signal.SIGKILL] * KILLS
     assert not (out / "report.json").exists()

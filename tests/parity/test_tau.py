@@ -121,6 +121,14 @@ def test_shapes_that_differ_are_named():
         tau_b(np.zeros(2), np.zeros(3))
 
 
+def test_rows_that_may_not_be_written_are_taken():
+    """Red when the logits of a recording, or a slice of a matrix, are of no type that the compiled code knows."""
+    x = np.arange(24, dtype=np.float32).reshape(4, 6)
+    x.flags.writeable = False
+    assert tau_b(x[0], x[1]) == tau_b(x[:, 0], x[:, 1]) == 1.0
+    np.testing.assert_array_equal(tau_b_rows(x, x[::-1]), np.ones(4))
+
+
 def test_input_is_left_alone():
     """Red when the sort works in place on the caller's logits."""
     x = np.array([[3.0, -0.0, 1.0]], np.float32)
