@@ -252,9 +252,10 @@ def render(parts: list[Path]) -> None:
     page = PAGE.read_text()
     before, after = page[: page.index(BEGIN) + len(BEGIN)], page[page.index(END) :]
     numbers = summary(found)
+    seeds = ", ".join(str(seed) for seed in sorted({row.seed for row in found}))
     words = (
-        f"{numbers['faults']:,} broken models: located {numbers['located']:.1%}, rightly named {numbers['named']:.1%}, "
-        f"wrongly named {numbers['wrongly_named']:.1%}. {numbers['harmless']} harmless ones: "
+        f"Seeds {seeds}; {numbers['faults']:,} broken models: located {numbers['located']:.1%}, rightly named "
+        f"{numbers['named']:.1%}, wrongly named {numbers['wrongly_named']:.1%}. {numbers['harmless']} harmless ones: "
         f"{numbers['false_alarms']} false alarms.\n"
     )
     write_atomic(PAGE, f"{before}\n{words}\n{table(found)}{after}".encode())

@@ -89,7 +89,7 @@ def _differing(reference: Tokenizer, candidate: Tokenizer) -> str | None:
 
 def header_causes(reference: Checkpoint, candidate: Checkpoint) -> Iterator[Cause]:
     """Yield what the candidate's header shows of the known bugs and the reference's does not."""
-    known = {finding.code for finding in header_findings(reference)}
+    known = _shared(reference) | {finding.code for finding in header_findings(reference)}
     for finding in header_findings(candidate):
         if finding.code not in known:
             yield of_finding(candidate, finding)
@@ -104,6 +104,11 @@ def header_causes(reference: Checkpoint, candidate: Checkpoint) -> Iterator[Caus
             evidence="the texts differ; what is scored as it stands is not touched",
             remedy="take the reference's template",
         )
+
+
+def _shared(reference: Checkpoint) -> set[str]:
+    """Return codes of findings that are no difference: a norm that the reference has not either was not dropped."""
+    return set() if any("sub_norm" in canonical(name) for name in reference.tensors) else {"sub-norms"}
 
 
 def of_finding(checkpoint: Checkpoint, finding: Finding) -> Cause:
@@ -127,7 +132,7 @@ def of_finding(checkpoint: Checkpoint, finding: Finding) -> Cause:
 
 def refusal_causes(reference: Checkpoint, candidate: Checkpoint, error: BitnetError) -> Iterator[Cause]:
     """Yield what is known of a candidate that is not loaded: what its header and its bytes show, then the refusal."""
-    known = {finding.code for finding in (*header_findings(reference), *scan_findings(reference))}
+    known = _shared(reference) | {finding.code for finding in (*header_findings(reference), *scan_findings(reference))}
     for finding in (*header_findings(candidate), *scan_findings(candidate)):
         if finding.code not in known and finding.severity in SEVERE:
             yield of_finding(candidate, finding)

@@ -74,7 +74,8 @@ def alternatives(case: Case) -> Iterator[Alternative]:
         "embedding": (tables.of_embedding,),
         "head": (tables.of_head,),
     }
-    for family in (*families[case.op.kind], rounding.of_any):
+    loosest = (tables.of_head_in_steps,) if case.op.kind == "head" else ()
+    for family in (*families[case.op.kind], rounding.of_any, *loosest):
         yield from family(case)
 
 

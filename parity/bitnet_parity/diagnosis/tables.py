@@ -76,8 +76,12 @@ def _gain(case: Case) -> float:
     return float((case.found * case.expected).sum() / size) if size else 1.0
 
 
-def _steps_of_head(case: Case, table: np.ndarray) -> Iterator[Alternative]:
-    """The head in a block type: every logit lies within what the steps of its row's blocks add up to, at random."""
+def of_head_in_steps(case: Case) -> Iterator[Alternative]:
+    """Yield the head in a block type: every logit lies within what the steps of its row's blocks add up to, at random.
+
+    The loosest of all: to be tried when nothing else explains the logits.
+    """
+    table = o.dense(case.reference.weights.read(HEAD))
     x = np.square(case.inputs[0])
     for kind, (width, levels) in BLOCK_TYPES.items():
         if table.shape[1] % width:
@@ -126,4 +130,3 @@ def of_head(case: Case) -> Iterator[Alternative]:
     for kind in (QuantType.F16, QuantType.BF16):
         half = rounded(table.astype(np.float32), kind).astype(np.float64)
         yield other("head-rounded", f"has the head rounded to {kind}", half, NOTHING, harmless=True)
-    yield from _steps_of_head(case, table)
