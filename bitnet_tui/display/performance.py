@@ -24,6 +24,10 @@ which some samples were disturbed by steal, other processes or a lower clock, an
 others.
 """
 
+NO_SPEED = """## Speed
+No artifact of `bitnet-tui bench` is among the measurements, so nothing is said of speed.
+"""
+
 _UNMEASURED = """## Not measured
 {}
 
@@ -34,7 +38,8 @@ Nothing is claimed for these: run `bitnet-tui bench MODEL --export DIR` there, a
 def performance_page(found: list[Measurement]) -> str:
     """Return the page."""
     benches = list(of_schema(found, "bitnet-tui/bench"))
-    parts = [TITLE, *(_bench(one) for one in benches), *(_memory(one) for one in of_schema(found, "bitnet-tui/memory"))]
+    speeds = [_bench(one) for one in benches] or [NO_SPEED]
+    parts = [TITLE, *speeds, *(_memory(one) for one in of_schema(found, "bitnet-tui/memory"))]
     return "\n".join([*parts, _unmeasured(benches)])
 
 

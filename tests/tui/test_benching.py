@@ -147,6 +147,12 @@ def test_what_nobody_measured_is_named(report):
     assert not any(name in left for name in ("TPU", "ARM", "AMD"))
 
 
+def test_a_page_without_benchmarks_says_so(root):
+    """Red when a page that nobody measured speed for reads as if there were nothing to say."""
+    memory = orjson.loads((root / "docs" / "measurements" / "memory.json").read_bytes())
+    assert "nothing is said of speed" in performance_page([Measurement("memory.json", memory)])
+
+
 def test_other_files_among_measurements_are_left_out(tmp_path, report):
     """Red when a page is rendered from what is not understood, or an artifact of another kind stops it."""
     (tmp_path / "other.json").write_bytes(b'[{"schema": "bitnet-tui/bench"}]')
