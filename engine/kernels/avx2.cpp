@@ -21,9 +21,10 @@ struct Vector {
 constexpr int kTileRows = 2;
 constexpr int kGemvVectors = 1;
 #include "tile.h"
+#include "floats.h"
 
 }  // namespace
 
-const Kernel kAvx2 = {"avx2", kTileRows, quantize, copy, multiply};
+const Kernel kAvx2 = {"avx2", kTileRows, quantize, copy, multiply, attend, merge, multiply_table};
 
 }  // namespace bitnet

@@ -17,9 +17,10 @@ struct Vector {
 constexpr int kTileRows = 3;
 constexpr int kGemvVectors = 2;
 #include "tile.h"
+#include "floats.h"
 
 }  // namespace
 
-const Kernel kAvxVnni = {"avx-vnni", kTileRows, quantize, copy, multiply};
+const Kernel kAvxVnni = {"avx-vnni", kTileRows, quantize, copy, multiply, attend, merge, multiply_table};
 
 }  // namespace bitnet

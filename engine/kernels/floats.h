@@ -1,0 +1,186 @@
+// The operations in floats, for any instruction set: a chunk of decode attention, and rows of a model's head.
+//
+// Each instruction set includes this file after tile.h. A sum's order is written down here and nowhere left to the
+// width of a vector: 16 partial sums, added as a tree. Nothing is contracted into a fused multiply-add, and e^x is ours.
+// So every instruction set gives the same bits. They are not XLA's, which orders sums as it likes.
+
+typedef float Lanes __attribute__((vector_size(64)));
+constexpr int64_t kLanes = 16;
+
+// How a table or a cache stores its numbers. All of them are exact as float32.
+struct Half {
+  uint16_t bits;
+};
+struct Brain {
+  uint16_t bits;
+};
+
+inline Lanes lanes(const float* at) {
+  Lanes x;
+  std::memcpy(&x, at, sizeof x);
+  return x;
+}
+
+inline Lanes lanes(const Brain* at) {
+  typedef uint16_t Shorts __attribute__((vector_size(32)));
+  typedef uint32_t Words __attribute__((vector_size(64)));
+  Shorts shorts;
+  std::memcpy(&shorts, at, sizeof shorts);
+  const Words words = __builtin_convertvector(shorts, Words) << 16;
+  Lanes x;
+  std::memcpy(&x, &words, sizeof x);
+  return x;
+}
+
+inline Lanes lanes(const Half* at) {
+  Lanes x;
+  Vector::widen(&at->bits, reinterpret_cast<float*>(&x));
+  return x;
+}
+
+// The first `count` of 16 numbers, then zeros.
+template <typename T>
+inline Lanes first(const T* at, int64_t count) {
+  T padded[kLanes] = {};
+  std::memcpy(padded, at, count * sizeof(T));
+  return lanes(padded);
+}
+
+inline float sum(Lanes x) {
+  typedef float Eight __attribute__((vector_size(32)));
+  typedef float Four __attribute__((vector_size(16)));
+  Eight low8, high8;
+  std::memcpy(&low8, &x, sizeof low8);
+  std::memcpy(&high8, reinterpret_cast<const char*>(&x) + sizeof low8, sizeof high8);
+  low8 += high8;
+  Four low4, high4;
+  std::memcpy(&low4, &low8, sizeof low4);
+  std::memcpy(&high4, reinterpret_cast<const char*>(&low8) + sizeof low4, sizeof high4);
+  low4 += high4;
+  return (low4[0] + low4[2]) + (low4[1] + low4[3]);
+}
+
+// Brings `bytes` from `at` on into L2, a line at a time.
+inline void fetch(const void* at, int64_t bytes) {
+  for (int64_t line = 0; line < bytes; line += kLineBytes) __builtin_prefetch(static_cast<const char*>(at) + line, 0, 2);
+}
+
+// Σ x·w: lane i of sum j is of columns 64·n + 16·j + i. Fetches w `ahead` columns further on, if any.
+template <int64_t ahead, typename T>
+inline float dot(const float* x, const T* w, int64_t columns) {
+  Lanes a = {}, b = {}, c = {}, d = {};
+  int64_t k = 0;
+  for (; k + 4 * kLanes <= columns; k += 4 * kLanes) {
+    if (ahead > 0) fetch(w + k + ahead, 4 * kLanes * sizeof(T));
+    a += lanes(x + k) * lanes(w + k);
+    b += lanes(x + k + kLanes) * lanes(w + k + kLanes);
+    c += lanes(x + k + 2 * kLanes) * lanes(w + k + 2 * kLanes);
+    d += lanes(x + k + 3 * kLanes) * lanes(w + k + 3 * kLanes);
+  }
+  for (; k + kLanes <= columns; k += kLanes) a += lanes(x + k) * lanes(w + k);
+  if (k < columns) b += first(x + k, columns - k) * first(w + k, columns - k);
+  return sum((a + b) + (c + d));
+}
+
+// e^x for x <= 0, within 2 ulp; 0 below the smallest normal float. NaN stays NaN. Cephes' expf.
+inline float exponential(float x) {
+  const float shifted = x * 1.44269504088896341f + kRounder;
+  const float power = shifted - kRounder;
+  const float r = x - power * 0.693359375f - power * -2.12194440e-4f;
+  float y = 1.9875691500e-4f;
+  y = y * r + 1.3981999507e-3f;
+  y = y * r + 8.3334519073e-3f;
+  y = y * r + 4.1665795894e-2f;
+  y = y * r + 1.6666665459e-1f;
+  y = y * r + 5.0000001201e-1f;
+  y = y * (r * r) + r + 1.0f;
+  uint32_t bits;
+  std::memcpy(&bits, &shifted, sizeof bits);
+  bits = (bits + 127) << 23;  // the low bits of `shifted` are the power of two
+  float scale;
+  std::memcpy(&scale, &bits, sizeof scale);
+  return x < -87.0f ? 0.0f : y * scale;
+}
+
+// Adds Σ weights[t] · values[t] of `count` rows, in their order, to kLanes · kVectors columns.
+template <int kVectors, typename T>
+inline void mix(const float* weights, const T* values, int64_t stride, int64_t count, float* mixed) {
+  Lanes sums[kVectors] = {};
+  for (int64_t t = 0; t < count; ++t)
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) sums[v] += weights[t] * lanes(values + t * stride + v * kLanes);
+  std::memcpy(mixed, sums, sizeof sums);
+}
+
+// Attention of every head over one chunk of positions, by the chunk's own largest score: `merge` puts chunks together.
+template <typename T>
+void attend_chunk(const Attention& p, int64_t chunk) {
+  const int64_t from = chunk * kChunkPositions, stride = p.kv_heads * p.head_dim;
+  const int64_t count = p.length - from < kChunkPositions ? p.length - from : kChunkPositions;
+  // While one chunk is computed the next is fetched, a share of it at every score.
+  const T* const keys = static_cast<const T*>(p.keys) + from * stride;
+  const T* const values = static_cast<const T*>(p.values) + from * stride;
+  const int64_t share = stride / p.heads;
+  for (int64_t head = 0; head < p.heads; ++head) {
+    const int64_t at = head / (p.heads / p.kv_heads) * p.head_dim;
+    float weights[kChunkPositions], largest = -__builtin_inff(), total = 0;
+    for (int64_t t = 0; t < count; ++t) {
+      const int64_t next = (kChunkPositions + t) * stride + head * share;
+      fetch(keys + next, share * sizeof(T));
+      fetch(values + next, share * sizeof(T));
+      weights[t] = dot<0>(p.query + head * p.head_dim, keys + t * stride + at, p.head_dim) / p.root;
+      largest = weights[t] > largest ? weights[t] : largest;
+    }
+    for (int64_t t = 0; t < count; ++t) weights[t] = exponential(weights[t] - largest);
+    for (int64_t t = 0; t < count; ++t) total += weights[t];
+    float* part = p.parts + (chunk * p.heads + head) * (p.head_dim + kPartTail);
+    int64_t column = 0;
+    for (; column + 4 * kLanes <= p.head_dim; column += 4 * kLanes)
+      mix<4>(weights, values + at + column, stride, count, part + column);
+    for (; column < p.head_dim; column += kLanes) mix<1>(weights, values + at + column, stride, count, part + column);
+    part[p.head_dim] = largest, part[p.head_dim + 1] = total;
+  }
+}
+
+void attend(const Attention& p, int64_t chunk) {
+  if (p.halves)
+    attend_chunk<Half>(p, chunk);
+  else
+    attend_chunk<float>(p, chunk);
+}
+
+// Puts the chunks of one head together, in their order.
+void merge(const Attention& p, int64_t head) {
+  const int64_t chunks = (p.length + kChunkPositions - 1) / kChunkPositions;
+  const int64_t size = p.head_dim + kPartTail, stride = p.heads * size;
+  const float* const part = p.parts + head * size;
+  float largest = -__builtin_inff(), total = 0;
+  for (int64_t c = 0; c < chunks; ++c) {
+    const float here = part[c * stride + p.head_dim];
+    largest = here > largest ? here : largest;
+  }
+  float* const mixed = p.mixed + head * p.head_dim;
+  std::memset(mixed, 0, p.head_dim * sizeof(float));
+  for (int64_t c = 0; c < chunks; ++c) {
+    const float* const of = part + c * stride;
+    const float weight = exponential(of[p.head_dim] - largest);
+    total += of[p.head_dim + 1] * weight;
+    for (int64_t k = 0; k < p.head_dim; ++k) mixed[k] += of[k] * weight;
+  }
+  for (int64_t k = 0; k < p.head_dim; ++k) mixed[k] /= total;
+}
+
+template <typename T>
+void logits(const Head& p, int64_t begin, int64_t end) {
+  const T* const table = static_cast<const T*>(p.table);
+  for (int64_t row = begin; row < end; ++row)
+    p.logits[row] = dot<kPrefetchBytes / sizeof(T)>(p.hidden, table + row * p.columns, p.columns);
+}
+
+void multiply_table(const Head& p, int64_t begin, int64_t end) {
+  switch (p.type) {
+    case TableType::kFloat32: return logits<float>(p, begin, end);
+    case TableType::kFloat16: return logits<Half>(p, begin, end);
+    case TableType::kBfloat16: return logits<Brain>(p, begin, end);
+  }
+}
