@@ -20,6 +20,7 @@ struct Vector {
 
 constexpr int kTileRows = 2;
 constexpr int kGemvVectors = 1;
+constexpr int kMixVectors = 1;
 #include "tile.h"
 #include "floats.h"
 

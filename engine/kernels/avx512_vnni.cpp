@@ -35,6 +35,7 @@ struct Vector {
 
 constexpr int kTileRows = 6;
 constexpr int kGemvVectors = 1;
+constexpr int kMixVectors = 4;
 #include "tile.h"
 #include "floats.h"
 

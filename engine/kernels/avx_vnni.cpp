@@ -16,6 +16,7 @@ struct Vector {
 
 constexpr int kTileRows = 3;
 constexpr int kGemvVectors = 2;
+constexpr int kMixVectors = 1;
 #include "tile.h"
 #include "floats.h"
 

@@ -1,6 +1,7 @@
 // The operations in floats, for any instruction set: a chunk of decode attention, and rows of a model's head.
 //
-// Each instruction set includes this file after tile.h. A sum's order is written down here and nowhere left to the
+// Each instruction set includes this file after tile.h, having set kMixVectors: vectors of a result that its registers
+// hold for four heads. A sum's order is written down here and nowhere left to the
 // width of a vector: 16 partial sums, added as a tree. Nothing is contracted into a fused multiply-add, and e^x is ours.
 // So every instruction set gives the same bits. They are not XLA's, which orders sums as it likes.
 
@@ -46,7 +47,8 @@ inline Lanes first(const T* at, int64_t count) {
   return lanes(padded);
 }
 
-inline float sum(Lanes x) {
+// Four sums of a row each, which together are the sum: halves of the 16 lanes are added, and halves of those.
+inline void fold(Lanes x, float* to) {
   typedef float Eight __attribute__((vector_size(32)));
   typedef float Four __attribute__((vector_size(16)));
   Eight low8, high8;
@@ -57,7 +59,13 @@ inline float sum(Lanes x) {
   std::memcpy(&low4, &low8, sizeof low4);
   std::memcpy(&high4, reinterpret_cast<const char*>(&low8) + sizeof low4, sizeof high4);
   low4 += high4;
-  return (low4[0] + low4[2]) + (low4[1] + low4[3]);
+  std::memcpy(to, &low4, sizeof low4);
+}
+
+inline float sum(Lanes x) {
+  float four[4];
+  fold(x, four);
+  return (four[0] + four[2]) + (four[1] + four[3]);
 }
 
 // Brings `bytes` from `at` on into L2, a line at a time.
@@ -102,43 +110,92 @@ inline float exponential(float x) {
   return x < -87.0f ? 0.0f : y * scale;
 }
 
-// Adds Σ weights[t] · values[t] of `count` rows, in their order, to kLanes · kVectors columns.
-template <int kVectors, typename T>
-inline void mix(const float* weights, const T* values, int64_t stride, int64_t count, float* mixed) {
-  Lanes sums[kVectors] = {};
-  for (int64_t t = 0; t < count; ++t)
-#pragma GCC unroll 4
-    for (int v = 0; v < kVectors; ++v) sums[v] += weights[t] * lanes(values + t * stride + v * kLanes);
-  std::memcpy(mixed, sums, sizeof sums);
+// Query heads that share a key head, taken together, so that a row of the cache is loaded and widened once for all.
+constexpr int kMostHeads = 4;
+
+// scores[t][h] of `count` rows of keys with some queries, one behind the other. Packs of indices, as in tile.h.
+template <typename T, int... h>
+inline void score(const Attention& p, const float* queries, const T* keys, const T* values, int64_t count,
+                  float* scores, std::integer_sequence<int, h...>) {
+  constexpr int64_t kHeads = sizeof...(h);
+  const int64_t stride = p.kv_heads * p.head_dim;
+  alignas(64) float folded[kChunkPositions * kHeads][4];
+  for (int64_t t = 0; t < count; ++t) {
+    // The same rows of the next chunk, which come in while this one is computed.
+    fetch(keys + (kChunkPositions + t) * stride, p.head_dim * sizeof(T));
+    fetch(values + (kChunkPositions + t) * stride, p.head_dim * sizeof(T));
+    Lanes sums[] = {(static_cast<void>(h), Lanes{})...};
+    for (int64_t k = 0; k < p.head_dim; k += kLanes) {
+      const Lanes key = lanes(keys + t * stride + k);
+      ((sums[h] += lanes(queries + h * p.head_dim + k) * key), ...);
+    }
+    (fold(sums[h], folded[t * kHeads + h]), ...);
+  }
+  for (int64_t i = 0; i < count * kHeads; ++i)
+    scores[i] = ((folded[i][0] + folded[i][2]) + (folded[i][1] + folded[i][3])) / p.root;
 }
 
-// Attention of every head over one chunk of positions, by the chunk's own largest score: `merge` puts chunks together.
-template <typename T>
-void attend_chunk(const Attention& p, int64_t chunk) {
+// Σ weights[t][h] · values[t] of `count` rows, in their order: kVectors vectors of columns of kHeads results. Sum i is of
+// head i / kVectors and vector i % kVectors.
+template <int kHeads, int kVectors, typename T, int... i>
+inline void mix(const Attention& p, const float* weights, const T* values, int64_t count, float* mixed,
+                std::integer_sequence<int, i...>) {
+  const int64_t stride = p.kv_heads * p.head_dim;
+  Lanes sums[] = {(static_cast<void>(i), Lanes{})...};
+  for (int64_t t = 0; t < count; ++t)
+    ((sums[i] += weights[t * kHeads + i / kVectors] * lanes(values + t * stride + i % kVectors * kLanes)), ...);
+  (std::memcpy(mixed + i / kVectors * (p.head_dim + kPartTail) + i % kVectors * kLanes, &sums[i], sizeof(Lanes)), ...);
+}
+
+// Attention of kHeads heads over one chunk of positions, by the chunk's own largest scores: `merge` adds up chunks.
+template <int kHeads, typename T>
+void attend_heads(const Attention& p, int64_t chunk, int64_t head) {
   const int64_t from = chunk * kChunkPositions, stride = p.kv_heads * p.head_dim;
   const int64_t count = p.length - from < kChunkPositions ? p.length - from : kChunkPositions;
-  // While one chunk is computed the next is fetched, a share of it at every score.
-  const T* const keys = static_cast<const T*>(p.keys) + from * stride;
-  const T* const values = static_cast<const T*>(p.values) + from * stride;
-  const int64_t share = stride / p.heads;
-  for (int64_t head = 0; head < p.heads; ++head) {
-    const int64_t at = head / (p.heads / p.kv_heads) * p.head_dim;
-    float weights[kChunkPositions], largest = -__builtin_inff(), total = 0;
-    for (int64_t t = 0; t < count; ++t) {
-      const int64_t next = (kChunkPositions + t) * stride + head * share;
-      fetch(keys + next, share * sizeof(T));
-      fetch(values + next, share * sizeof(T));
-      weights[t] = dot<0>(p.query + head * p.head_dim, keys + t * stride + at, p.head_dim) / p.root;
-      largest = weights[t] > largest ? weights[t] : largest;
-    }
-    for (int64_t t = 0; t < count; ++t) weights[t] = exponential(weights[t] - largest);
-    for (int64_t t = 0; t < count; ++t) total += weights[t];
-    float* part = p.parts + (chunk * p.heads + head) * (p.head_dim + kPartTail);
-    int64_t column = 0;
-    for (; column + 4 * kLanes <= p.head_dim; column += 4 * kLanes)
-      mix<4>(weights, values + at + column, stride, count, part + column);
-    for (; column < p.head_dim; column += kLanes) mix<1>(weights, values + at + column, stride, count, part + column);
-    part[p.head_dim] = largest, part[p.head_dim + 1] = total;
+  const int64_t at = from * stride + head / (p.heads / p.kv_heads) * p.head_dim;
+  const T* const values = static_cast<const T*>(p.values) + at;
+  float weights[kChunkPositions * kHeads], largest[kHeads], totals[kHeads] = {};
+  score(p, p.query + head * p.head_dim, static_cast<const T*>(p.keys) + at, values, count, weights,
+        std::make_integer_sequence<int, kHeads>{});
+  for (float& score : largest) score = -__builtin_inff();
+  for (int64_t t = 0; t < count; ++t)
+    for (int h = 0; h < kHeads; ++h)
+      largest[h] = weights[t * kHeads + h] > largest[h] ? weights[t * kHeads + h] : largest[h];
+  for (int64_t t = 0; t < count; ++t)
+    for (int h = 0; h < kHeads; ++h) weights[t * kHeads + h] -= largest[h];
+  for (int64_t i = 0; i < count * kHeads; ++i) weights[i] = exponential(weights[i]);
+  for (int64_t t = 0; t < count; ++t)
+    for (int h = 0; h < kHeads; ++h) totals[h] += weights[t * kHeads + h];
+  float* const part = p.parts + (chunk * p.heads + head) * (p.head_dim + kPartTail);
+  int64_t column = 0;
+  for (; column + kMixVectors * kLanes <= p.head_dim; column += kMixVectors * kLanes)
+    mix<kHeads, kMixVectors>(p, weights, values + column, count, part + column,
+                             std::make_integer_sequence<int, kHeads * kMixVectors>{});
+  for (; column < p.head_dim; column += kLanes)
+    mix<kHeads, 1>(p, weights, values + column, count, part + column, std::make_integer_sequence<int, kHeads>{});
+  for (int h = 0; h < kHeads; ++h) {
+    float* const tail = part + h * (p.head_dim + kPartTail) + p.head_dim;
+    tail[0] = largest[h], tail[1] = totals[h];
+  }
+}
+
+template <int kHeads, typename T>
+void attend_rest(const Attention& p, int64_t chunk, int64_t head, int64_t end) {
+  if constexpr (kHeads > 0) {
+    if (end - head == kHeads)
+      attend_heads<kHeads, T>(p, chunk, head);
+    else
+      attend_rest<kHeads - 1, T>(p, chunk, head, end);
+  }
+}
+
+template <typename T>
+void attend_chunk(const Attention& p, int64_t chunk) {
+  const int64_t group = p.heads / p.kv_heads;
+  for (int64_t begin = 0; begin < p.heads; begin += group) {
+    int64_t head = begin;
+    for (; begin + group - head > kMostHeads; head += kMostHeads) attend_heads<kMostHeads, T>(p, chunk, head);
+    attend_rest<kMostHeads, T>(p, chunk, head, begin + group);
   }
 }
 

@@ -43,6 +43,7 @@ struct Vector {
 
 constexpr int kTileRows = 4;
 constexpr int kGemvVectors = 4;
+constexpr int kMixVectors = 1;
 #include "tile.h"
 #include "floats.h"
 
