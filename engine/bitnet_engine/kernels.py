@@ -206,10 +206,10 @@ def attend_decode(
     layer: Int[Array, ""],
     position: Int[Array, ""],
 ) -> tuple[Float[Array, "heads head_dim"], Array, Array]:
-    """Write k and v of one position into the cache of `layer`, attend with q to it and all before; return mixed, caches.
+    """Write k and v of one position into the caches of `layer`, attend with q to all up to it; return mixed, caches.
 
-    The caches are written in place: whoever jits this donates them. `head_dim` is a multiple of HEAD_STEP. Sums have an order
-    of their own, the same for every instruction set and number of threads; `layers.attention` has XLA's.
+    The caches are written in place: whoever jits this donates them. `head_dim` is a multiple of HEAD_STEP. Sums have an
+    order of their own, the same for every instruction set and number of threads; `layers.attention` has XLA's.
     """
     heads, head_dim = q.shape
     parts = (-(-all_k.shape[1] // CHUNK_POSITIONS), heads, head_dim + PART_TAIL)

@@ -315,15 +315,14 @@ def _attend(
     index: Int[Array, ""],
 ) -> tuple[Float[Array, "seq heads_x_dim"], Array, Array]:
     """Write k and v into block `index` of the caches, and attend to all that is visible; return mixed, caches."""
-    first, kept = positions[0], [rows.astype(cache.dtype) for rows, cache in zip((k, v), caches, strict=True)]
     if graph.decoding and graph.native and graph.config.head_dim % kernels.HEAD_STEP == 0:
-        mixed, *caches = kernels.attend_decode(q[0], kept[0][0], kept[1][0], *caches, index, first)
-        return mixed.reshape(1, -1), *caches
-    at = (index, first, 0, 0)
-    caches = [jax.lax.dynamic_update_slice(cache, rows[None], at) for cache, rows in zip(caches, kept, strict=True)]
+        mixed, all_k, all_v = kernels.attend_decode(q[0], k[0], v[0], *caches, index, positions[0])
+        return mixed.reshape(1, -1), all_k, all_v
+    at = (index, positions[0], 0, 0)
+    all_k, all_v = (jax.lax.dynamic_update_slice(rows, new[None], at) for rows, new in zip(caches, (k, v), strict=True))
     if graph.decoding:
-        k, v = (one_of(cache, index).astype(jnp.float32) for cache in caches)
-    return attention(q, k, v, positions, graph.keep), *caches
+        k, v = one_of(all_k, index), one_of(all_v, index)
+    return attention(q, k, v, positions, graph.keep), all_k, all_v
 
 
 def _feed_forward(graph: Graph, layer: Layers, hidden: Float[Array, "seq embed"]) -> Float[Array, "seq embed"]:

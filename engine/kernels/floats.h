@@ -8,7 +8,7 @@
 typedef float Lanes __attribute__((vector_size(64)));
 constexpr int64_t kLanes = 16;
 
-// How a table or a cache stores its numbers. All of them are exact as float32.
+// How a table stores its numbers. All of them are exact as float32.
 struct Half {
   uint16_t bits;
 };
@@ -68,18 +68,20 @@ inline float sum(Lanes x) {
   return (four[0] + four[2]) + (four[1] + four[3]);
 }
 
-// Brings `bytes` from `at` on into L2, a line at a time.
-inline void fetch(const void* at, int64_t bytes) {
-  for (int64_t line = 0; line < bytes; line += kLineBytes) __builtin_prefetch(static_cast<const char*>(at) + line, 0, 2);
+// Brings `count` numbers from `at` on into L2, a line at a time.
+template <typename T>
+inline void fetch(const T* at, int64_t count) {
+  constexpr int64_t kStep = kLineBytes / sizeof(T);
+  for (int64_t i = 0; i < count; i += kStep) __builtin_prefetch(at + i, 0, 2);
 }
 
-// Σ x·w: lane i of sum j is of columns 64·n + 16·j + i. Fetches w `ahead` columns further on, if any.
-template <int64_t ahead, typename T>
+// Σ x·w: lane i of sum j is of columns 64·n + 16·j + i. Fetches w well ahead, where the next rows are.
+template <typename T>
 inline float dot(const float* x, const T* w, int64_t columns) {
   Lanes a = {}, b = {}, c = {}, d = {};
   int64_t k = 0;
   for (; k + 4 * kLanes <= columns; k += 4 * kLanes) {
-    if (ahead > 0) fetch(w + k + ahead, 4 * kLanes * sizeof(T));
+    fetch(w + k + kPrefetchBytes / sizeof(T), 4 * kLanes);
     a += lanes(x + k) * lanes(w + k);
     b += lanes(x + k + kLanes) * lanes(w + k + kLanes);
     c += lanes(x + k + 2 * kLanes) * lanes(w + k + 2 * kLanes);
@@ -110,20 +112,20 @@ inline float exponential(float x) {
   return x < -87.0f ? 0.0f : y * scale;
 }
 
-// Query heads that share a key head, taken together, so that a row of the cache is loaded and widened once for all.
+// Query heads that share a key head, taken together, so that a row of the cache is loaded once for all.
 constexpr int kMostHeads = 4;
 
 // scores[t][h] of `count` rows of keys with some queries, one behind the other. Packs of indices, as in tile.h.
-template <typename T, int... h>
-inline void score(const Attention& p, const float* queries, const T* keys, const T* values, int64_t count,
+template <int... h>
+inline void score(const Attention& p, const float* queries, const float* keys, const float* values, int64_t count,
                   float* scores, std::integer_sequence<int, h...>) {
   constexpr int64_t kHeads = sizeof...(h);
   const int64_t stride = p.kv_heads * p.head_dim;
   alignas(64) float folded[kChunkPositions * kHeads][4];
   for (int64_t t = 0; t < count; ++t) {
     // The same rows of the next chunk, which come in while this one is computed.
-    fetch(keys + (kChunkPositions + t) * stride, p.head_dim * sizeof(T));
-    fetch(values + (kChunkPositions + t) * stride, p.head_dim * sizeof(T));
+    fetch(keys + (kChunkPositions + t) * stride, p.head_dim);
+    fetch(values + (kChunkPositions + t) * stride, p.head_dim);
     Lanes sums[] = {(static_cast<void>(h), Lanes{})...};
     for (int64_t k = 0; k < p.head_dim; k += kLanes) {
       const Lanes key = lanes(keys + t * stride + k);
@@ -137,8 +139,8 @@ inline void score(const Attention& p, const float* queries, const T* keys, const
 
 // Σ weights[t][h] · values[t] of `count` rows, in their order: kVectors vectors of columns of kHeads results. Sum i is of
 // head i / kVectors and vector i % kVectors.
-template <int kHeads, int kVectors, typename T, int... i>
-inline void mix(const Attention& p, const float* weights, const T* values, int64_t count, float* mixed,
+template <int kHeads, int kVectors, int... i>
+inline void mix(const Attention& p, const float* weights, const float* values, int64_t count, float* mixed,
                 std::integer_sequence<int, i...>) {
   const int64_t stride = p.kv_heads * p.head_dim;
   Lanes sums[] = {(static_cast<void>(i), Lanes{})...};
@@ -148,14 +150,14 @@ inline void mix(const Attention& p, const float* weights, const T* values, int64
 }
 
 // Attention of kHeads heads over one chunk of positions, by the chunk's own largest scores: `merge` adds up chunks.
-template <int kHeads, typename T>
+template <int kHeads>
 void attend_heads(const Attention& p, int64_t chunk, int64_t head) {
   const int64_t from = chunk * kChunkPositions, stride = p.kv_heads * p.head_dim;
   const int64_t count = p.length - from < kChunkPositions ? p.length - from : kChunkPositions;
   const int64_t at = from * stride + head / (p.heads / p.kv_heads) * p.head_dim;
-  const T* const values = static_cast<const T*>(p.values) + at;
+  const float* const values = p.values + at;
   float weights[kChunkPositions * kHeads], largest[kHeads], totals[kHeads] = {};
-  score(p, p.query + head * p.head_dim, static_cast<const T*>(p.keys) + at, values, count, weights,
+  score(p, p.query + head * p.head_dim, p.keys + at, values, count, weights,
         std::make_integer_sequence<int, kHeads>{});
   for (float& score : largest) score = -__builtin_inff();
   for (int64_t t = 0; t < count; ++t)
@@ -179,31 +181,23 @@ void attend_heads(const Attention& p, int64_t chunk, int64_t head) {
   }
 }
 
-template <int kHeads, typename T>
+template <int kHeads>
 void attend_rest(const Attention& p, int64_t chunk, int64_t head, int64_t end) {
   if constexpr (kHeads > 0) {
     if (end - head == kHeads)
-      attend_heads<kHeads, T>(p, chunk, head);
+      attend_heads<kHeads>(p, chunk, head);
     else
-      attend_rest<kHeads - 1, T>(p, chunk, head, end);
-  }
-}
-
-template <typename T>
-void attend_chunk(const Attention& p, int64_t chunk) {
-  const int64_t group = p.heads / p.kv_heads;
-  for (int64_t begin = 0; begin < p.heads; begin += group) {
-    int64_t head = begin;
-    for (; begin + group - head > kMostHeads; head += kMostHeads) attend_heads<kMostHeads, T>(p, chunk, head);
-    attend_rest<kMostHeads, T>(p, chunk, head, begin + group);
+      attend_rest<kHeads - 1>(p, chunk, head, end);
   }
 }
 
 void attend(const Attention& p, int64_t chunk) {
-  if (p.halves)
-    attend_chunk<Half>(p, chunk);
-  else
-    attend_chunk<float>(p, chunk);
+  const int64_t group = p.heads / p.kv_heads;
+  for (int64_t begin = 0; begin < p.heads; begin += group) {
+    int64_t head = begin;
+    for (; begin + group - head > kMostHeads; head += kMostHeads) attend_heads<kMostHeads>(p, chunk, head);
+    attend_rest<kMostHeads>(p, chunk, head, begin + group);
+  }
 }
 
 // Puts the chunks of one head together, in their order.
@@ -231,7 +225,7 @@ template <typename T>
 void logits(const Head& p, int64_t begin, int64_t end) {
   const T* const table = static_cast<const T*>(p.table);
   for (int64_t row = begin; row < end; ++row)
-    p.logits[row] = dot<kPrefetchBytes / sizeof(T)>(p.hidden, table + row * p.columns, p.columns);
+    p.logits[row] = dot(p.hidden, table + row * p.columns, p.columns);
 }
 
 void multiply_table(const Head& p, int64_t begin, int64_t end) {

@@ -42,12 +42,12 @@ struct Product {
 // that the order of sums depends on no number of threads.
 constexpr int64_t kChunkPositions = 32;
 constexpr int64_t kPartTail = 16;  // floats behind a part's mixed values: its largest score, and its sum of weights
+constexpr int64_t kHeadStep = 16;  // head_dim is a multiple of it
 
 struct Attention {
   const float* query;        // [heads, head_dim]
-  const void* keys;          // [kv_seq, kv_heads, head_dim], as are values
-  const void* values;
-  bool halves;               // float16, else float32
+  const float* keys;         // [kv_seq, kv_heads, head_dim], as are values
+  const float* values;
   int64_t heads, kv_heads, head_dim;
   int64_t length;            // positions to read
   float root;                // of head_dim
