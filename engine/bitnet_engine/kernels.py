@@ -27,7 +27,7 @@ from bitnet_engine.errors import BitnetError, SettingError
 
 LIBRARY = "libbitnet_kernels.so"
 CHOICES = ("auto", "native", "xla")
-HANDLERS = ("bitnet_bitlinear", "bitnet_ternary_matmul")
+HANDLERS = ("bitnet_bitlinear", "bitnet_ternary_matmul", "bitnet_attend_decode", "bitnet_lm_head")
 
 Storage = Literal["trits", "HF_PACKED", "I2_S A", "I2_S B", "TQ2_0", "TQ1_0"]
 STORED: tuple[Storage, ...] = get_args(Storage)
@@ -38,6 +38,9 @@ COLUMN_STEP = 16
 RECORD_STEP = 64
 """As layout.h names them: a weight block's rows; columns are padded to a step; a row of activations takes whole
 records of 64 bytes, the first of them a header."""
+CHUNK_POSITIONS, PART_TAIL, HEAD_STEP = 32, 16, 16
+"""As layout.h names them: positions that attention takes together, and floats behind what it mixed from them. A head's
+dimension is a multiple of the last."""
 
 
 @dataclass(frozen=True)
@@ -192,6 +195,43 @@ def ternary_matmul(
     result = jax.ShapeDtypeStruct((q.shape[0], rows), jnp.int32)
     call = jax.ffi.ffi_call("bitnet_ternary_matmul", (result, _records(q)), vmap_method="sequential")
     return call(q, codes, layer, isa=backend().isa)[0]
+
+
+def attend_decode(
+    q: Float[Array, "heads head_dim"],
+    k: Float[Array, "kv_heads head_dim"],
+    v: Float[Array, "kv_heads head_dim"],
+    all_k: Float[Array, "layer kv_seq kv_heads head_dim"],
+    all_v: Float[Array, "layer kv_seq kv_heads head_dim"],
+    layer: Int[Array, ""],
+    position: Int[Array, ""],
+) -> tuple[Float[Array, "heads head_dim"], Array, Array]:
+    """Write k and v of one position into the caches of `layer`, attend with q to all up to it; return mixed, caches.
+
+    The caches are written in place: whoever jits this donates them. `head_dim` is a multiple of HEAD_STEP. Sums have an
+    order of their own, the same for every instruction set and number of threads; `layers.attention` has XLA's.
+    """
+    heads, head_dim = q.shape
+    parts = (-(-all_k.shape[1] // CHUNK_POSITIONS), heads, head_dim + PART_TAIL)
+    results = [(q.shape, jnp.float32), (all_k.shape, all_k.dtype), (all_v.shape, all_v.dtype), (parts, jnp.float32)]
+    call = jax.ffi.ffi_call(
+        "bitnet_attend_decode",
+        [jax.ShapeDtypeStruct(shape, dtype) for shape, dtype in results],
+        vmap_method="sequential",
+        input_output_aliases={3: 1, 4: 2},
+    )
+    mixed, all_k, all_v, _ = call(q, k, v, all_k, all_v, layer, position, isa=backend().isa)
+    return mixed, all_k, all_v
+
+
+def lm_head(hidden: Float[Array, " embed"], table: Float[Array, "vocab embed"]) -> Float[Array, " vocab"]:
+    """Return table · hidden in float32, of a table in float32, float16 or bfloat16 that is widened as it is read.
+
+    Sums have an order of their own, as those of `attend_decode`.
+    """
+    result = jax.ShapeDtypeStruct((table.shape[0],), jnp.float32)
+    call = jax.ffi.ffi_call("bitnet_lm_head", result, vmap_method="sequential")
+    return call(hidden, table, isa=backend().isa)
 
 
 def _records(x: Array) -> jax.ShapeDtypeStruct:

@@ -20,6 +20,7 @@ import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int
 
+from bitnet_engine import kernels
 from bitnet_engine.config import Config
 from bitnet_engine.errors import BitnetError
 from bitnet_engine.layers import Keep, activate, as_is, attention, rms_norm, rope, rope_tables
@@ -220,11 +221,18 @@ class Graph:
     tap: Tap = untapped
     split: Split = ONE_DEVICE
     """Over which devices; the config is then that of one of them (`Split.local`)."""
+    decoding: bool = False
+    """Whether one token follows a cache; else the tokens are the first ones, and attend to one another."""
 
     @property
     def keep(self) -> Keep:
         """What is done to every result that the numerics do not keep in float32."""
         return to_bfloat16 if self.numerics is Numerics.HF_BF16 else as_is
+
+    @property
+    def native(self) -> bool:
+        """Whether the native kernel computes floats too, in decoding and in the head of one row: other last bits."""
+        return self.numerics is not Numerics.HF_BF16 and kernels.backend().name == "native"
 
     def linear(self, x: Float[Array, "seq features"], layer: Layers, part: str) -> Float[Array, "seq out"]:
         """Return x, through the norm of its own where the matrix has one, times the matrix `part` of `layer`."""
@@ -246,7 +254,10 @@ Carry = tuple[Float[Array, "seq embed"], Array, Array]
 def forward(
     graph: Graph, weights: Weights, tokens: Int[Array, " seq"], cache: KVCache
 ) -> tuple[Float[Array, "seq embed"], KVCache]:
-    """Run `tokens` at the positions that follow the cache; return final hidden states and the grown cache."""
+    """Run `tokens`; return final hidden states and the grown cache.
+
+    Their positions follow the cache: of a graph that is decoding, which runs one token, or of an empty one.
+    """
     config = graph.config
     positions = cache.length + jnp.arange(tokens.shape[0])
     tables = rope_tables(positions, config.head_dim, config.rope_theta, config.rope_factors, graph.keep)
@@ -275,10 +286,8 @@ def block(
     hidden, all_k, all_v = carry
     layer = layers.at(index)
     q, k, v = _qkv(graph, layer, hidden, tables)
-    first = positions[0]
-    all_k = jax.lax.dynamic_update_slice(all_k, k[None], (index, first, 0, 0))
-    all_v = jax.lax.dynamic_update_slice(all_v, v[None], (index, first, 0, 0))
-    mixed = graph.split.whole_heads(attention(q, one_of(all_k, index), one_of(all_v, index), positions, graph.keep))
+    mixed, all_k, all_v = _attend(graph, q, k, v, (all_k, all_v), positions, index)
+    mixed = graph.split.whole_heads(mixed)
     mixed = graph.norm("attn_sub_norm", graph.tap("kqv_out", mixed), layer.attn_sub_norm)
     hidden = graph.tap("ffn_inp", graph.keep(hidden + graph.linear(mixed, layer, "attn_output")))
     hidden = graph.tap("l_out", graph.keep(hidden + _feed_forward(graph, layer, hidden)))
@@ -296,6 +305,26 @@ def _qkv(
     return graph.tap("q_rope", rope(q, *tables, graph.keep)), graph.tap("k_rope", rope(k, *tables, graph.keep)), v
 
 
+def _attend(
+    graph: Graph,
+    q: Float[Array, "seq heads head_dim"],
+    k: Rows,
+    v: Rows,
+    caches: tuple[Array, Array],
+    positions: Int[Array, " seq"],
+    index: Int[Array, ""],
+) -> tuple[Float[Array, "seq heads_x_dim"], Array, Array]:
+    """Write k and v into block `index` of the caches, and attend to all that is visible; return mixed, caches."""
+    if graph.decoding and graph.native and graph.config.head_dim % kernels.HEAD_STEP == 0:
+        mixed, all_k, all_v = kernels.attend_decode(q[0], k[0], v[0], *caches, index, positions[0])
+        return mixed.reshape(1, -1), all_k, all_v
+    at = (index, positions[0], 0, 0)
+    all_k, all_v = (jax.lax.dynamic_update_slice(rows, new[None], at) for rows, new in zip(caches, (k, v), strict=True))
+    if graph.decoding:
+        k, v = one_of(all_k, index), one_of(all_v, index)
+    return attention(q, k, v, positions, graph.keep), all_k, all_v
+
+
 def _feed_forward(graph: Graph, layer: Layers, hidden: Float[Array, "seq embed"]) -> Float[Array, "seq embed"]:
     x = graph.norm("ffn_norm", hidden, layer.ffn_norm)
     gate = activate(graph.linear(x, layer, "ffn_gate"), graph.config.activation, graph.keep)
@@ -311,6 +340,15 @@ def head(graph: Graph, weights: Weights, hidden: Float[Array, "seq embed"]) -> F
     x = graph.norm("result_norm", hidden, weights.output_norm)
     logits = graph.keep(table_product(x, table))
     return graph.tap("result_output", graph.split.whole(logits, graph.config.vocab))
+
+
+def last_head(graph: Graph, weights: Weights, hidden: Float[Array, "1 embed"]) -> Float[Array, " vocab"]:
+    """Return the logits of one row of final hidden states."""
+    if not graph.native:
+        return head(graph, weights, hidden)[0]
+    table = weights.token_embd if weights.output is None else weights.output
+    logits = kernels.lm_head(graph.norm("result_norm", hidden, weights.output_norm)[0], table)
+    return graph.split.whole(logits[None], graph.config.vocab)[0]
 
 
 @partial(jax.jit, static_argnames="split")
@@ -351,7 +389,7 @@ def _prefill(
         hidden, cache = forward(graph, weights, tokens, KVCache.empty(graph.config, max_len))
         last = jax.lax.dynamic_slice_in_dim(hidden, length - 1, 1)
         # Rows behind the prompt hold padding; decode overwrites each before any query can see it.
-        return head(graph, weights, last)[0], KVCache(cache.k, cache.v, length)
+        return last_head(graph, weights, last), KVCache(cache.k, cache.v, length)
 
     cache = split.cache_specs(jax.eval_shape(partial(KVCache.empty, config, max_len)))
     return split.run(run, (WHOLE, cache), weights, tokens, length)
@@ -361,10 +399,10 @@ def _prefill(
 def _decode(
     config: Config, numerics: Numerics, weights: Weights, token: Int[Array, " one"], cache: KVCache, split: Split
 ) -> tuple[Float[Array, " vocab"], KVCache]:
-    graph = Graph(split.local(config), numerics, split=split)
+    graph = Graph(split.local(config), numerics, split=split, decoding=True)
 
     def run(weights: Weights, token: Int[Array, " one"], cache: KVCache) -> tuple[Float[Array, " vocab"], KVCache]:
         hidden, cache = forward(graph, weights, token, cache)
-        return head(graph, weights, hidden)[0], cache
+        return last_head(graph, weights, hidden), cache
 
     return split.run(run, (WHOLE, split.cache_specs(cache)), weights, token, cache)

@@ -20,10 +20,12 @@ struct Vector {
 
 constexpr int kTileRows = 2;
 constexpr int kGemvVectors = 1;
+constexpr int kMixVectors = 1;
 #include "tile.h"
+#include "floats.h"
 
 }  // namespace
 
-const Kernel kAvx2 = {"avx2", kTileRows, quantize, copy, multiply};
+const Kernel kAvx2 = {"avx2", kTileRows, quantize, copy, multiply, attend, merge, multiply_table};
 
 }  // namespace bitnet

@@ -22,6 +22,9 @@ struct Vector {
     std::memcpy(&codes, four, sizeof codes);
     return _mm512_set1_epi32(codes);
   }
+  static void widen(const uint16_t* halves, float* to) {
+    _mm512_storeu_ps(to, _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(halves))));
+  }
   static Sums zero() { return _mm512_setzero_si512(); }
   static Sums dot(Sums sums, Register w, Register x) { return _mm512_dpbusd_epi32(sums, w, x); }
   template <int f>
@@ -32,10 +35,12 @@ struct Vector {
 
 constexpr int kTileRows = 6;
 constexpr int kGemvVectors = 1;
+constexpr int kMixVectors = 4;
 #include "tile.h"
+#include "floats.h"
 
 }  // namespace
 
-const Kernel kAvx512Vnni = {"avx512-vnni", kTileRows, quantize, copy, multiply};
+const Kernel kAvx512Vnni = {"avx512-vnni", kTileRows, quantize, copy, multiply, attend, merge, multiply_table};
 
 }  // namespace bitnet

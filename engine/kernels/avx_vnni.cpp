@@ -16,10 +16,12 @@ struct Vector {
 
 constexpr int kTileRows = 3;
 constexpr int kGemvVectors = 2;
+constexpr int kMixVectors = 1;
 #include "tile.h"
+#include "floats.h"
 
 }  // namespace
 
-const Kernel kAvxVnni = {"avx-vnni", kTileRows, quantize, copy, multiply};
+const Kernel kAvxVnni = {"avx-vnni", kTileRows, quantize, copy, multiply, attend, merge, multiply_table};
 
 }  // namespace bitnet

@@ -36,7 +36,7 @@ bool saved(uint64_t state) {
   return ((static_cast<uint64_t>(high) << 32 | low) & state) == state;
 }
 
-bool has_avx2() { return saved(kAvxState) && bit(cpuid(7, 0).b, 5); }
+bool has_avx2() { return saved(kAvxState) && bit(cpuid(7, 0).b, 5) && bit(cpuid(1, 0).c, 29); }  // and F16C
 
 bool has_avx_vnni() { return has_avx2() && bit(cpuid(7, 1).a, 4); }
 

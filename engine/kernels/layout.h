@@ -38,6 +38,34 @@ struct Product {
   int32_t* sums;
 };
 
+// Decode attention of one position, over one layer's cache. Positions are cut into chunks, whatever shares them out, so
+// that the order of sums depends on no number of threads.
+constexpr int64_t kChunkPositions = 32;
+constexpr int64_t kPartTail = 16;  // floats behind a part's mixed values: its largest score, and its sum of weights
+constexpr int64_t kHeadStep = 16;  // head_dim is a multiple of it
+
+struct Attention {
+  const float* query;        // [heads, head_dim]
+  const float* keys;         // [kv_seq, kv_heads, head_dim], as are values
+  const float* values;
+  int64_t heads, kv_heads, head_dim;
+  int64_t length;            // positions to read
+  float root;                // of head_dim
+  float* parts;              // [chunks, heads, head_dim + kPartTail]
+  float* mixed;              // [heads, head_dim]
+};
+
+enum class TableType { kFloat32, kFloat16, kBfloat16 };
+
+// One row of hidden states against a model's head.
+struct Head {
+  const float* hidden;
+  const void* table;         // [vocab, columns]
+  TableType type;
+  int64_t columns;
+  float* logits;
+};
+
 // What one instruction set provides.
 struct Kernel {
   const char* name;
@@ -49,6 +77,11 @@ struct Kernel {
   void (*copy)(const int8_t* codes, int64_t columns, uint8_t* record, int64_t record_bytes);
   // Multiplies rows [begin, end) with block nb.
   void (*multiply)(const Product& product, int64_t nb, int64_t begin, int64_t end);
+  // Attends to one chunk of positions; and then puts one head's chunks together.
+  void (*attend)(const Attention& attention, int64_t chunk);
+  void (*merge)(const Attention& attention, int64_t head);
+  // Multiplies rows [begin, end) of the table.
+  void (*head)(const Head& head, int64_t begin, int64_t end);
 };
 
 extern const Kernel kPortable;

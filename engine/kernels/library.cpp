@@ -4,8 +4,9 @@
 #include <string_view>
 
 #include "cpu.h"
-#include "layout.h"
 #include "export.h"
+#include "handler.h"
+#include "layout.h"
 #include "parallel.h"
 #include "xla/ffi/api/ffi.h"
 
@@ -21,8 +22,6 @@ constexpr int64_t kQuantizeGrain = 16384;
 
 using Weights = ffi::Buffer<ffi::U8>;
 using Layer = ffi::Buffer<ffi::S32>;
-
-ffi::Error refuse(const std::string& why) { return ffi::Error(ffi::ErrorCode::kInvalidArgument, "bitnet: " + why); }
 
 // What both handlers are given, once it has been checked.
 struct Call {
@@ -40,7 +39,7 @@ ffi::Error prepare(const ffi::AnyBuffer::Dimensions x, const ffi::AnyBuffer::Dim
   if (x.size() != 2 || y.size() != 2 || (w.size() != 2 && w.size() != 3) || r.size() != 2)
     return refuse("an operand has the wrong rank");
   call.kernel = kernel_named(isa);
-  if (call.kernel == nullptr) return refuse("no kernel '" + std::string(isa) + "' runs on this machine");
+  if (call.kernel == nullptr) return refuse_isa(isa);
   const int64_t layers = w.size() == 3 ? w[0] : 1, index = layer.typed_data()[0];
   if (index < 0 || index >= layers) return refuse("layer " + std::to_string(index) + " is not in the stack");
   call.rows = x[0], call.columns = x[1], call.blocks = w[w.size() - 2];

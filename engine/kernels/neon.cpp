@@ -29,6 +29,9 @@ struct Vector {
     std::memcpy(&codes, four, sizeof codes);
     return vreinterpretq_s8_s32(vdupq_n_s32(codes));
   }
+  static void widen(const uint16_t* halves, float* to) {
+    for (int i = 0; i < 16; i += 4) vst1q_f32(to + i, vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(halves + i))));
+  }
   static Sums zero() { return vdupq_n_s32(0); }
   static Sums dot(Sums sums, Register w, Register x) { return vdotq_s32(sums, w, x); }
   template <int f>
@@ -40,10 +43,12 @@ struct Vector {
 
 constexpr int kTileRows = 4;
 constexpr int kGemvVectors = 4;
+constexpr int kMixVectors = 1;
 #include "tile.h"
+#include "floats.h"
 
 }  // namespace
 
-const Kernel kNeon = {"neon", kTileRows, quantize, copy, multiply};
+const Kernel kNeon = {"neon", kTileRows, quantize, copy, multiply, attend, merge, multiply_table};
 
 }  // namespace bitnet

@@ -32,6 +32,18 @@ struct Vector {
     for (int i = 0; i < kLineBytes; ++i) x.bytes[i] = four[i % 4];
     return x;
   }
+  // By integers: exponents move from 15 to 127 as their bias, and a subnormal is its digits times 2^-24.
+  static void widen(const uint16_t* halves, float* to) {
+    for (int i = 0; i < 16; ++i) {
+      const uint32_t sign = (halves[i] & 0x8000u) << 16, rest = halves[i] & 0x7fffu;
+      const float small = static_cast<float>(rest) * 0x1p-24f;
+      uint32_t bits;
+      std::memcpy(&bits, &small, sizeof bits);
+      bits = rest < 0x0400u ? bits : rest < 0x7c00u ? (rest << 13) + (112u << 23) : (rest << 13) + (224u << 23);
+      bits |= sign;
+      std::memcpy(to + i, &bits, sizeof bits);
+    }
+  }
   static Sums zero() { return {}; }
   static Sums dot(const Sums& sums, const Register& w, const Register& x) {
     Sums next;
@@ -50,10 +62,12 @@ struct Vector {
 
 constexpr int kTileRows = 1;
 constexpr int kGemvVectors = 1;
+constexpr int kMixVectors = 1;
 #include "tile.h"
+#include "floats.h"
 
 }  // namespace
 
-const Kernel kPortable = {"portable", kTileRows, quantize, copy, multiply};
+const Kernel kPortable = {"portable", kTileRows, quantize, copy, multiply, attend, merge, multiply_table};
 
 }  // namespace bitnet

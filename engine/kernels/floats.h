@@ -1,0 +1,237 @@
+// The operations in floats, for any instruction set: a chunk of decode attention, and rows of a model's head.
+//
+// Each instruction set includes this file after tile.h, having set kMixVectors: vectors of a result that its registers
+// hold for four heads. A sum's order is written down here and nowhere left to the
+// width of a vector: 16 partial sums, added as a tree. Nothing is contracted into a fused multiply-add, and e^x is ours.
+// So every instruction set gives the same bits. They are not XLA's, which orders sums as it likes.
+
+typedef float Lanes __attribute__((vector_size(64)));
+constexpr int64_t kLanes = 16;
+
+// How a table stores its numbers. All of them are exact as float32.
+struct Half {
+  uint16_t bits;
+};
+struct Brain {
+  uint16_t bits;
+};
+
+inline Lanes lanes(const float* at) {
+  Lanes x;
+  std::memcpy(&x, at, sizeof x);
+  return x;
+}
+
+inline Lanes lanes(const Brain* at) {
+  typedef uint16_t Shorts __attribute__((vector_size(32)));
+  typedef uint32_t Words __attribute__((vector_size(64)));
+  Shorts shorts;
+  std::memcpy(&shorts, at, sizeof shorts);
+  const Words words = __builtin_convertvector(shorts, Words) << 16;
+  Lanes x;
+  std::memcpy(&x, &words, sizeof x);
+  return x;
+}
+
+inline Lanes lanes(const Half* at) {
+  Lanes x;
+  Vector::widen(&at->bits, reinterpret_cast<float*>(&x));
+  return x;
+}
+
+// The first `count` of 16 numbers, then zeros.
+template <typename T>
+inline Lanes first(const T* at, int64_t count) {
+  T padded[kLanes] = {};
+  std::memcpy(padded, at, count * sizeof(T));
+  return lanes(padded);
+}
+
+// Four sums of a row each, which together are the sum: halves of the 16 lanes are added, and halves of those.
+inline void fold(Lanes x, float* to) {
+  typedef float Eight __attribute__((vector_size(32)));
+  typedef float Four __attribute__((vector_size(16)));
+  Eight low8, high8;
+  std::memcpy(&low8, &x, sizeof low8);
+  std::memcpy(&high8, reinterpret_cast<const char*>(&x) + sizeof low8, sizeof high8);
+  low8 += high8;
+  Four low4, high4;
+  std::memcpy(&low4, &low8, sizeof low4);
+  std::memcpy(&high4, reinterpret_cast<const char*>(&low8) + sizeof low4, sizeof high4);
+  low4 += high4;
+  std::memcpy(to, &low4, sizeof low4);
+}
+
+inline float sum(Lanes x) {
+  float four[4];
+  fold(x, four);
+  return (four[0] + four[2]) + (four[1] + four[3]);
+}
+
+// Brings `count` numbers from `at` on into L2, a line at a time.
+template <typename T>
+inline void fetch(const T* at, int64_t count) {
+  constexpr int64_t kStep = kLineBytes / sizeof(T);
+  for (int64_t i = 0; i < count; i += kStep) __builtin_prefetch(at + i, 0, 2);
+}
+
+// Σ x·w: lane i of sum j is of columns 64·n + 16·j + i. Fetches w well ahead, where the next rows are.
+template <typename T>
+inline float dot(const float* x, const T* w, int64_t columns) {
+  Lanes a = {}, b = {}, c = {}, d = {};
+  int64_t k = 0;
+  for (; k + 4 * kLanes <= columns; k += 4 * kLanes) {
+    fetch(w + k + kPrefetchBytes / sizeof(T), 4 * kLanes);
+    a += lanes(x + k) * lanes(w + k);
+    b += lanes(x + k + kLanes) * lanes(w + k + kLanes);
+    c += lanes(x + k + 2 * kLanes) * lanes(w + k + 2 * kLanes);
+    d += lanes(x + k + 3 * kLanes) * lanes(w + k + 3 * kLanes);
+  }
+  for (; k + kLanes <= columns; k += kLanes) a += lanes(x + k) * lanes(w + k);
+  if (k < columns) b += first(x + k, columns - k) * first(w + k, columns - k);
+  return sum((a + b) + (c + d));
+}
+
+// e^x for x <= 0, within 2 ulp; 0 below the smallest normal float. NaN stays NaN. Cephes' expf.
+inline float exponential(float x) {
+  const float shifted = x * 1.44269504088896341f + kRounder;
+  const float power = shifted - kRounder;
+  const float r = x - power * 0.693359375f - power * -2.12194440e-4f;
+  float y = 1.9875691500e-4f;
+  y = y * r + 1.3981999507e-3f;
+  y = y * r + 8.3334519073e-3f;
+  y = y * r + 4.1665795894e-2f;
+  y = y * r + 1.6666665459e-1f;
+  y = y * r + 5.0000001201e-1f;
+  y = y * (r * r) + r + 1.0f;
+  uint32_t bits;
+  std::memcpy(&bits, &shifted, sizeof bits);
+  bits = (bits + 127) << 23;  // the low bits of `shifted` are the power of two
+  float scale;
+  std::memcpy(&scale, &bits, sizeof scale);
+  return x < -87.0f ? 0.0f : y * scale;
+}
+
+// Query heads that share a key head, taken together, so that a row of the cache is loaded once for all.
+constexpr int kMostHeads = 4;
+
+// scores[t][h] of `count` rows of keys with some queries, one behind the other. Packs of indices, as in tile.h.
+template <int... h>
+inline void score(const Attention& p, const float* queries, const float* keys, const float* values, int64_t count,
+                  float* scores, std::integer_sequence<int, h...>) {
+  constexpr int64_t kHeads = sizeof...(h);
+  const int64_t stride = p.kv_heads * p.head_dim;
+  alignas(64) float folded[kChunkPositions * kHeads][4];
+  for (int64_t t = 0; t < count; ++t) {
+    // The same rows of the next chunk, which come in while this one is computed.
+    fetch(keys + (kChunkPositions + t) * stride, p.head_dim);
+    fetch(values + (kChunkPositions + t) * stride, p.head_dim);
+    Lanes sums[] = {(static_cast<void>(h), Lanes{})...};
+    for (int64_t k = 0; k < p.head_dim; k += kLanes) {
+      const Lanes key = lanes(keys + t * stride + k);
+      ((sums[h] += lanes(queries + h * p.head_dim + k) * key), ...);
+    }
+    (fold(sums[h], folded[t * kHeads + h]), ...);
+  }
+  for (int64_t i = 0; i < count * kHeads; ++i)
+    scores[i] = ((folded[i][0] + folded[i][2]) + (folded[i][1] + folded[i][3])) / p.root;
+}
+
+// Σ weights[t][h] · values[t] of `count` rows, in their order: kVectors vectors of columns of kHeads results. Sum i is of
+// head i / kVectors and vector i % kVectors.
+template <int kHeads, int kVectors, int... i>
+inline void mix(const Attention& p, const float* weights, const float* values, int64_t count, float* mixed,
+                std::integer_sequence<int, i...>) {
+  const int64_t stride = p.kv_heads * p.head_dim;
+  Lanes sums[] = {(static_cast<void>(i), Lanes{})...};
+  for (int64_t t = 0; t < count; ++t)
+    ((sums[i] += weights[t * kHeads + i / kVectors] * lanes(values + t * stride + i % kVectors * kLanes)), ...);
+  (std::memcpy(mixed + i / kVectors * (p.head_dim + kPartTail) + i % kVectors * kLanes, &sums[i], sizeof(Lanes)), ...);
+}
+
+// Attention of kHeads heads over one chunk of positions, by the chunk's own largest scores: `merge` adds up chunks.
+template <int kHeads>
+void attend_heads(const Attention& p, int64_t chunk, int64_t head) {
+  const int64_t from = chunk * kChunkPositions, stride = p.kv_heads * p.head_dim;
+  const int64_t count = p.length - from < kChunkPositions ? p.length - from : kChunkPositions;
+  const int64_t at = from * stride + head / (p.heads / p.kv_heads) * p.head_dim;
+  const float* const values = p.values + at;
+  float weights[kChunkPositions * kHeads], largest[kHeads], totals[kHeads] = {};
+  score(p, p.query + head * p.head_dim, p.keys + at, values, count, weights,
+        std::make_integer_sequence<int, kHeads>{});
+  for (float& score : largest) score = -__builtin_inff();
+  for (int64_t t = 0; t < count; ++t)
+    for (int h = 0; h < kHeads; ++h)
+      largest[h] = weights[t * kHeads + h] > largest[h] ? weights[t * kHeads + h] : largest[h];
+  for (int64_t t = 0; t < count; ++t)
+    for (int h = 0; h < kHeads; ++h) weights[t * kHeads + h] -= largest[h];
+  for (int64_t i = 0; i < count * kHeads; ++i) weights[i] = exponential(weights[i]);
+  for (int64_t t = 0; t < count; ++t)
+    for (int h = 0; h < kHeads; ++h) totals[h] += weights[t * kHeads + h];
+  float* const part = p.parts + (chunk * p.heads + head) * (p.head_dim + kPartTail);
+  int64_t column = 0;
+  for (; column + kMixVectors * kLanes <= p.head_dim; column += kMixVectors * kLanes)
+    mix<kHeads, kMixVectors>(p, weights, values + column, count, part + column,
+                             std::make_integer_sequence<int, kHeads * kMixVectors>{});
+  for (; column < p.head_dim; column += kLanes)
+    mix<kHeads, 1>(p, weights, values + column, count, part + column, std::make_integer_sequence<int, kHeads>{});
+  for (int h = 0; h < kHeads; ++h) {
+    float* const tail = part + h * (p.head_dim + kPartTail) + p.head_dim;
+    tail[0] = largest[h], tail[1] = totals[h];
+  }
+}
+
+template <int kHeads>
+void attend_rest(const Attention& p, int64_t chunk, int64_t head, int64_t end) {
+  if constexpr (kHeads > 0) {
+    if (end - head == kHeads)
+      attend_heads<kHeads>(p, chunk, head);
+    else
+      attend_rest<kHeads - 1>(p, chunk, head, end);
+  }
+}
+
+void attend(const Attention& p, int64_t chunk) {
+  const int64_t group = p.heads / p.kv_heads;
+  for (int64_t begin = 0; begin < p.heads; begin += group) {
+    int64_t head = begin;
+    for (; begin + group - head > kMostHeads; head += kMostHeads) attend_heads<kMostHeads>(p, chunk, head);
+    attend_rest<kMostHeads>(p, chunk, head, begin + group);
+  }
+}
+
+// Puts the chunks of one head together, in their order.
+void merge(const Attention& p, int64_t head) {
+  const int64_t chunks = (p.length + kChunkPositions - 1) / kChunkPositions;
+  const int64_t size = p.head_dim + kPartTail, stride = p.heads * size;
+  const float* const part = p.parts + head * size;
+  float largest = -__builtin_inff(), total = 0;
+  for (int64_t c = 0; c < chunks; ++c) {
+    const float here = part[c * stride + p.head_dim];
+    largest = here > largest ? here : largest;
+  }
+  float* const mixed = p.mixed + head * p.head_dim;
+  std::memset(mixed, 0, p.head_dim * sizeof(float));
+  for (int64_t c = 0; c < chunks; ++c) {
+    const float* const of = part + c * stride;
+    const float weight = exponential(of[p.head_dim] - largest);
+    total += of[p.head_dim + 1] * weight;
+    for (int64_t k = 0; k < p.head_dim; ++k) mixed[k] += of[k] * weight;
+  }
+  for (int64_t k = 0; k < p.head_dim; ++k) mixed[k] /= total;
+}
+
+template <typename T>
+void logits(const Head& p, int64_t begin, int64_t end) {
+  const T* const table = static_cast<const T*>(p.table);
+  for (int64_t row = begin; row < end; ++row)
+    p.logits[row] = dot(p.hidden, table + row * p.columns, p.columns);
+}
+
+void multiply_table(const Head& p, int64_t begin, int64_t end) {
+  switch (p.type) {
+    case TableType::kFloat32: return logits<float>(p, begin, end);
+    case TableType::kFloat16: return logits<Half>(p, begin, end);
+    case TableType::kBfloat16: return logits<Brain>(p, begin, end);
+  }
+}
