@@ -286,7 +286,7 @@ def block(
     hidden, all_k, all_v = carry
     layer = layers.at(index)
     q, k, v = _qkv(graph, layer, hidden, tables)
-    mixed, all_k, all_v = _attend(graph, q, k, v, (all_k, all_v), positions, index)
+    mixed, all_k, all_v = attend(graph, q, k, v, (all_k, all_v), positions, index)
     mixed = graph.split.whole_heads(mixed)
     mixed = graph.norm("attn_sub_norm", graph.tap("kqv_out", mixed), layer.attn_sub_norm)
     hidden = graph.tap("ffn_inp", graph.keep(hidden + graph.linear(mixed, layer, "attn_output")))
@@ -305,7 +305,7 @@ def _qkv(
     return graph.tap("q_rope", rope(q, *tables, graph.keep)), graph.tap("k_rope", rope(k, *tables, graph.keep)), v
 
 
-def _attend(
+def attend(
     graph: Graph,
     q: Float[Array, "seq heads head_dim"],
     k: Rows,

@@ -119,10 +119,12 @@ class Ours:
     def _attention(self, case: Case) -> Operation:
         model, c = self._model, self._model.config
         cache = self._noise_cache(self._room(case), case.position)
-        q = self._noise(1, c.heads, c.head_dim)
+        q, *rows = (self._noise(1, heads, c.head_dim) for heads in (c.heads, c.kv_heads, c.kv_heads))
 
         def run() -> None:
-            parts.attend(model.config, model.numerics, q, cache).block_until_ready()
+            nonlocal cache
+            done, cache = parts.attention(c, model.numerics, q, (rows[0], rows[1]), cache)
+            done.block_until_ready()
 
         return Operation(run, bytes=float(self.facts.cache_bytes_per_position * case.position))
 
@@ -130,7 +132,7 @@ class Ours:
         model, hidden = self._model, self._noise(1, self._model.config.embed)
 
         def run() -> None:
-            parts.head_alone(model.config, model.numerics, model.weights, hidden).block_until_ready()
+            parts.logits(model.config, model.numerics, model.weights, hidden).block_until_ready()
 
         return Operation(run, bytes=float(self.facts.head_bytes))
 

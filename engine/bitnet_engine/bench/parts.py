@@ -13,9 +13,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from bitnet_engine.config import Config
-from bitnet_engine.layers import attention, rms_norm
+from bitnet_engine.layers import rms_norm
 from bitnet_engine.linears import linear
-from bitnet_engine.model import Graph, KVCache, Layers, Weights, head
+from bitnet_engine.model import Graph, KVCache, Layers, Weights, attend, last_head
 from bitnet_engine.numerics import Numerics
 from bitnet_engine.packing import Linear, one_of
 
@@ -48,26 +48,38 @@ def body(
     return jax.lax.scan(block, jnp.float32(0), jnp.arange(config.layers))[0]
 
 
+@partial(jax.jit, static_argnames=("config", "numerics"), donate_argnames="cache")
+def attention(
+    config: Config,
+    numerics: Numerics,
+    q: Float[Array, "1 heads head_dim"],
+    rows: tuple[Float[Array, "1 kv_heads head_dim"], Float[Array, "1 kv_heads head_dim"]],
+    cache: KVCache,
+) -> tuple[Float[Array, ""], KVCache]:
+    """Do what decoding does between the matrices of every block: write one row of keys and values, attend to all.
+
+    The cache passed in is consumed; the one returned is of the same length.
+    """
+    graph, positions = Graph(config, numerics, decoding=True), cache.length[None]
+
+    def block(
+        carry: tuple[Float[Array, ""], Array, Array], index: Int[Array, ""]
+    ) -> tuple[tuple[Float[Array, ""], Array, Array], None]:
+        total, *caches = carry
+        mixed, k, v = attend(graph, q, *rows, (caches[0], caches[1]), positions, index)
+        return (total + _one(mixed), k, v), None
+
+    start = jnp.float32(0), cache.k, cache.v
+    (total, k, v), _ = jax.lax.scan(block, start, jnp.arange(config.layers))
+    return total, KVCache(k, v, cache.length)
+
+
 @partial(jax.jit, static_argnames=("config", "numerics"))
-def attend(
-    config: Config, numerics: Numerics, q: Float[Array, "seq heads head_dim"], cache: KVCache
-) -> Float[Array, ""]:
-    """Attend with one row of queries in every block to the rows that the cache holds."""
-    graph, positions = Graph(config, numerics), cache.length[None]
-
-    def block(total: Float[Array, ""], index: Int[Array, ""]) -> tuple[Float[Array, ""], None]:
-        mixed = attention(q, one_of(cache.k, index), one_of(cache.v, index), positions, graph.keep)
-        return total + _one(mixed), None
-
-    return jax.lax.scan(block, jnp.float32(0), jnp.arange(config.layers))[0]
-
-
-@partial(jax.jit, static_argnames=("config", "numerics"))
-def head_alone(
-    config: Config, numerics: Numerics, weights: Weights, hidden: Float[Array, "seq embed"]
-) -> Float[Array, "seq vocab"]:
-    """Return the logits of `hidden`: all of them, which is what a step has to write."""
-    return head(Graph(config, numerics), weights, hidden)
+def logits(
+    config: Config, numerics: Numerics, weights: Weights, hidden: Float[Array, "1 embed"]
+) -> Float[Array, " vocab"]:
+    """Return the logits of one row: all of them, which is what a step has to write."""
+    return last_head(Graph(config, numerics, decoding=True), weights, hidden)
 
 
 @partial(jax.jit, static_argnames=("config", "numerics"))
