@@ -270,6 +270,9 @@ class BitnetApp(ConfiguredApp):
         if mode != self.current_mode:
             self._trail.append(self.current_mode)
             await self.switch_mode(mode)
+        # What was opened over the screen (settings, a comparison) would hide what is asked for.
+        while len(self.screen_stack) > 1 and isinstance(self.screen, BaseScreen):
+            await self.pop_screen()
 
     # ---- the tour -----------------------------------------------------------------------------------
 

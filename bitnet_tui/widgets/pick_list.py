@@ -60,6 +60,16 @@ class PickList(OptionList):
         at = self.highlighted
         return self.picks[at] if at is not None and at < len(self.picks) else None
 
+    def action_page_down(self) -> None:
+        """Go down by what is in view; Textual's own fails on a list that was never drawn, as in a tiny terminal."""
+        if self.region.area:
+            super().action_page_down()
+
+    def action_page_up(self) -> None:
+        """Go up by what is in view; as `action_page_down`."""
+        if self.region.area:
+            super().action_page_up()
+
     def on_resize(self) -> None:
         """Lay the entries out again."""
         at = self.highlighted

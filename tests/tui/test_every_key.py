@@ -34,6 +34,8 @@ USED = {
 """Where the keys of a scope are pressed."""
 
 LEAVES = ("app.quit",)
+ELSEWHERE = ("parity.pause",)
+"""In force while a run is live alone: test_screens presses it."""
 SHOWN_BY = {"confirm": ConfirmScreen, "form": FormScreen, "help": HelpScreen}
 
 
@@ -46,8 +48,8 @@ def go_to(app_of, made, until):
 
     async def go(pilot, place):
         await until(pilot, lambda: isinstance(app.screen, BaseScreen))
-        if place == "home":
-            await pilot.press("0")
+        if place in ("home", "form", "help"):
+            await app.action_show("home")
         if place == "inspect":
             app.open_path("/models/x.gguf")
             await until(pilot, lambda: isinstance(app.screen, InspectScreen) and app.screen.view.measured == 31)
@@ -56,7 +58,11 @@ def go_to(app_of, made, until):
             await until(pilot, lambda: isinstance(app.screen, ParityScreen) and app.screen.view.tokens)
             await until(pilot, lambda: not app.screen.busy)
         elif place in ("runs", "confirm"):
-            await pilot.press("4")
+            if not (app.store.root / "7f3a").exists():  # one of the keys has deleted it
+                with app.store.create("7f3a") as writer:
+                    writer.write(made.run())
+            await app.action_show("home")
+            await app.action_show("runs")
             await until(pilot, lambda: isinstance(app.screen, RunsScreen) and app.screen.selected)
         elif place == "settings":
             await pilot.press("comma")
@@ -83,14 +89,16 @@ async def test_every_binding_is_used(go_to, until, monkeypatch, scope):
 
     async def noted(what, *args, **kwargs):
         done.append((what, await run(what, *args, **kwargs)))
-        return True
+        return done[-1][1]
 
-    pressed = [(action, key) for action in ACTIONS if action.partition(".")[0] == scope for key in ACTIONS[action]]
+    actions = [action for action in ACTIONS if action.partition(".")[0] == scope and action not in ELSEWHERE]
+    pressed = [(action, key) for action in actions for key in ACTIONS[action]]
     assert pressed
     # What leaves the app comes last.
     pressed.sort(key=lambda pair: pair[0] in LEAVES)
-    async with app.run_test(size=WIDE) as pilot:
-        for action, key in pressed:
+    # What fits into a pane is not scrolled.
+    async with app.run_test(size=(80, 18) if scope == "pane" else WIDE) as pilot:
+        for _action, key in pressed:
             await go(pilot, USED[scope])
             if scope == "pane":
                 app.screen.query_one(ScrollPane).focus()
@@ -98,8 +106,10 @@ async def test_every_binding_is_used(go_to, until, monkeypatch, scope):
             with monkeypatch.context() as patch:
                 patch.setattr(app, "run_action", noted)
                 await pilot.press(textual_name(key))
-                await until(pilot, lambda: done)
-            assert all(answered for _, answered in done), f"{key} of {action} did nothing: {done}"
+                # A box around a field is asked first, and has nothing to scroll.
+                await until(pilot, lambda: any(answered for _, answered in done))
+            if app.is_running:
+                app.screen.minimize()
             for _ in range(3):
                 if app.is_running and app.screen.is_modal:
                     await pilot.press("escape")
@@ -135,7 +145,7 @@ async def test_a_monkey_finds_nothing(go_to, until, place):
     app, go = go_to
     chance = random.Random(place)
     keys = sorted({textual_name(key) for action, some in ACTIONS.items() if action not in LEAVES for key in some})
-    keys += ["a", "1", "backspace", "ctrl+p"]
+    keys = [key for key in keys if key != "q"] + ["a", "1", "backspace"]
     async with app.run_test(size=WIDE) as pilot:
         await go(pilot, place)
         for step in range(300):

@@ -657,6 +657,10 @@ async def test_hostile_names_on_every_screen(app_of, made, until, text_of, monke
         await until(pilot, parity_ended(app))
         assert app.no_color is no_color
         seen.append(text_of(app))
+        for keys in ("c", "c", "c", "m", "z", "z", "e", "escape", "comma", "escape"):
+            await pilot.press(keys)
+            await pilot.pause()
+            seen.append(text_of(app))
         app.say(bad, title=bad)
         app.open_path("/models/x.gguf")
         await until(pilot, lambda: isinstance(app.screen, InspectScreen) and app.screen.view.path == bad)
@@ -665,6 +669,10 @@ async def test_hostile_names_on_every_screen(app_of, made, until, text_of, monke
         await pilot.pause()
         for _ in range(7):
             await pilot.press("down", "y")
+            seen.append(text_of(app))
+        for key in ("end", "S", "v", "d", "escape"):
+            await pilot.press(key)
+            await pilot.pause()
             seen.append(text_of(app))
         await pilot.press("0")
         await until(pilot, lambda: "hostile" in text_of(app))
