@@ -160,17 +160,18 @@ def _error(x: np.ndarray, y: np.ndarray, share: float) -> float:
     """
     size = len(x) // GROUPS
     shape = (GROUPS, size)
-    taus = _small_taus()(x[: GROUPS * size].reshape(shape), y[: GROUPS * size].reshape(shape))
+    taus = np.empty(GROUPS)
+    _small_taus()(x[: GROUPS * size].reshape(shape), y[: GROUPS * size].reshape(shape), taus)
     spread = float(taus.std(ddof=1)) / math.sqrt(GROUPS) * math.sqrt(1.0 - share)
     return max(spread, 1.0 / len(x)) if math.isfinite(spread) else math.inf
 
 
 @functools.cache
-def _small_taus() -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
+def _small_taus() -> Callable[[np.ndarray, np.ndarray, np.ndarray], None]:
     """Return `_count_small`, compiled; as in `tau`, a folder that cannot keep it costs a second a process."""
     import numba
 
-    signature = ["float64[::1](float32[:,::1], float32[:,::1])"]
+    signature = ["void(float32[:,::1], float32[:,::1], float64[::1])"]
     try:
         return numba.njit(signature, nogil=True, cache=True)(_count_small)
     except (RuntimeError, OSError):
@@ -178,10 +179,9 @@ def _small_taus() -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
 
 
 @no_type_check  # compiled by numba, which reads the bare function
-def _count_small(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Return tau-b of each pair of short rows [rows, n], float64 [rows]: every pair looked at, no sort to pay for."""
+def _count_small(x: np.ndarray, y: np.ndarray, taus: np.ndarray) -> None:
+    """Fill tau-b of each pair of short rows [rows, n], float64 [rows]: every pair looked at, no sort to pay for."""
     rows, n = x.shape
-    taus = np.empty(rows)
     for row in range(rows):
         agreed = untied_x = untied_y = 0
         for i in range(n):
@@ -193,4 +193,3 @@ def _count_small(x: np.ndarray, y: np.ndarray) -> np.ndarray:
                 untied_y += sign_y * sign_y
         untied = np.sqrt(np.float64(untied_x)) * np.sqrt(np.float64(untied_y))
         taus[row] = agreed / untied if untied > 0 else np.nan
-    return taus

@@ -81,7 +81,8 @@ def _tau_b(x: np.ndarray, y: np.ndarray) -> float:
     if n < 2 or np.isnan(x).any() or np.isnan(y).any():
         return math.nan
     pack, count = _compiled()
-    by_x = pack(_single(x), _single(y))
+    by_x = np.empty(n, np.uint64)
+    pack(_bits(x), _bits(y), by_x)
     by_x.sort()
     # Sorted by y and, inside a tie, by place in `by_x`: a tie of either vector is never an inversion.
     by_y = by_x << np.uint64(32)
@@ -101,21 +102,21 @@ def _ratio(pairs: int, x_ties: int, y_ties: int, joint_ties: int, discordant: in
     return min(1.0, max(-1.0, difference / math.sqrt(untied_x) / math.sqrt(untied_y)))
 
 
-def _single(values: np.ndarray) -> np.ndarray:
-    """Return float32 [n], contiguous, that compares as `values` does: other types by the ranks of their values."""
+def _bits(values: np.ndarray) -> np.ndarray:
+    """Return int32 [n], the bits of float32 numbers that compare as `values` do: other types by their values' ranks."""
     if values.dtype != np.float32:
         values = np.unique(values, return_inverse=True)[1].astype(np.float32)  # exact under 2^24 values
-    return np.ascontiguousarray(values)
+    # The sum turns −0.0 into 0.0.
+    return (values + np.float32(0.0)).view(np.int32)
 
 
 @functools.cache
-def _compiled() -> tuple[Callable[[np.ndarray, np.ndarray], Any], Callable[[np.ndarray, np.ndarray], Any]]:
+def _compiled() -> tuple[Callable[[np.ndarray, np.ndarray, np.ndarray], None], Callable[[np.ndarray, np.ndarray], Any]]:
     """Return `_pack` and `_count`, compiled."""
     import numba
 
     # A written signature compiles at once, so that a folder that fails does so here and not in a call.
-    given = numba.types.Array(numba.float32, 1, "C", readonly=True)  # a recording's logits are; others are taken too
-    pack, count = [numba.uint64[::1](given, given)], ["UniTuple(int64, 4)(uint64[::1], uint64[::1])"]
+    pack, count = ["void(int32[::1], int32[::1], uint64[::1])"], ["UniTuple(int64, 4)(uint64[::1], uint64[::1])"]
     try:
         kept = functools.partial(numba.njit, nogil=True, cache=True)
         return kept(pack)(_pack), kept(count)(_count)
@@ -126,17 +127,16 @@ def _compiled() -> tuple[Callable[[np.ndarray, np.ndarray], Any], Callable[[np.n
 
 
 @no_type_check  # compiled by numba, which reads the bare function: no run-time checker may wrap it
-def _pack(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Return uint64 [n]: a key of x above a key of y, each of 32 bits, that sort as the floats do."""
-    # The sum turns −0.0 into 0.0.
-    x_bits, y_bits = (x + np.float32(0.0)).view(np.int32), (y + np.float32(0.0)).view(np.int32)
-    found = np.empty(len(x), np.uint64)
+def _pack(x: np.ndarray, y: np.ndarray, found: np.ndarray) -> None:
+    """Fill uint64 [n]: a key of x above a key of y, each of 32 bits, that sort as the floats of those bits do.
+
+    Into what it is given: to return an array numba unpickles numpy's type, and nothing here unpickles.
+    """
     for i in range(len(x)):
         # IEEE floats compare as their bits, but for the negative ones, which run backwards.
-        a = np.int64(x_bits[i]) ^ (np.int64(x_bits[i]) >> 63 & 0x7FFF_FFFF)
-        b = np.int64(y_bits[i]) ^ (np.int64(y_bits[i]) >> 63 & 0x7FFF_FFFF)
+        a = np.int64(x[i]) ^ (np.int64(x[i]) >> 63 & 0x7FFF_FFFF)
+        b = np.int64(y[i]) ^ (np.int64(y[i]) >> 63 & 0x7FFF_FFFF)
         found[i] = np.uint64(a + 0x8000_0000) << np.uint64(32) | np.uint64(b + 0x8000_0000)
-    return found
 
 
 @no_type_check  # as above

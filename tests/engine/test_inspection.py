@@ -150,9 +150,10 @@ def test_stats_of_trits_and_floats(tmp_path: Path):
         assert (dense.min, dense.max, dense.nan) == (0, 7, 0)
         assert dense.rms == pytest.approx(np.sqrt(17.5))
         assert set(stats.to_json()) == {
-            "name", "type", "neg", "zero", "pos", "code3", "scale", "bad_scales", "entropy",
+            "name", "type", "neg", "zero", "pos", "code3", "scale", "bad_scales", "entropy", "zeros",
+            "dead_rows", "dead_columns",
         }  # fmt: skip
-        assert set(dense.to_json()) == {"name", "type", "rms", "min", "max", "nan"}
+        assert set(dense.to_json()) == {"name", "type", "rms", "min", "max", "nan", "histogram"}
 
 
 def test_stats_of_what_is_not_finite(tmp_path: Path):

@@ -69,7 +69,9 @@ def test_the_lines_say_what_was_measured(report):
     decode = next(measure for measure in report["measures"] if measure["case"] == "decode@64")
     assert f"{amount(decode['value'])} tok/s" in text
     assert "1 thread\n" in text
-    decode["samples"][0]["disturbed"] = ["steal 9.0%"]
+    # On a busy machine some samples are disturbed in truth.
+    for number, sample in enumerate(decode["samples"]):
+        sample["disturbed"] = [] if number else ["steal 9.0%"]
     report["judgement"] |= {"verdict": "NOISY", "why": "because"}
     lines = bench_lines(report)
     assert any(line.startswith("~ decode@64") and "1 of 2 samples disturbed" in line for line in lines)
