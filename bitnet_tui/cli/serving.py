@@ -17,7 +17,7 @@ HOST = "localhost"
 def serve(arguments: Sequence[str], port: int) -> None:
     """Serve `bitnet-tui ARGUMENTS` at http://localhost:PORT. Raises BitnetError without the extra."""
     try:
-        from textual_serve.server import Server
+        from textual_serve.server import Server  # pyright: ignore[reportMissingImports] - of the [web] extra
     except ImportError as error:
         raise BitnetError(
             "--serve needs textual-serve, which is not installed; pip install 'bitnet-tui[web]'"
