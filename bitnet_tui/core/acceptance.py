@@ -17,8 +17,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal
 
-import orjson
-
+from bitnet_engine.files import read_json
 from bitnet_tui.core import planting, preserving, pretence, session
 from bitnet_tui.core.events import dumps
 from bitnet_tui.core.text import number
@@ -116,12 +115,7 @@ def summarised(conditions: Sequence[Condition]) -> dict[str, Any]:
 
 def load_summary(path: Path) -> dict[str, Any]:
     """Return the acceptance at `path`. Raises StorageError, or FormatError for what is none."""
-    try:
-        value = orjson.loads(path.read_bytes())
-    except OSError as error:
-        raise session.StorageError(f"{path}: cannot be read: {error.strerror}") from error
-    except orjson.JSONDecodeError as error:
-        raise session.FormatError(f"{path}: is no JSON ({error}); name a {SUMMARY} that `accept` wrote.") from error
+    value = read_json(path, f"name a {SUMMARY} that `accept` wrote")
     if not isinstance(value, dict) or (value.get("schema"), value.get("schema_version")) != (SCHEMA, SCHEMA_VERSION):
         raise session.FormatError(f"{path}: is no {SCHEMA} of version {SCHEMA_VERSION}; make it again with `accept`.")
     return value
@@ -164,6 +158,11 @@ def determinism(trial: Trial) -> Found:
     """The candidate's answer is the same again, in fresh processes and other shapes."""
     proof = trial.run({"kind": "verify", "path": session.side_path(trial.candidate), "runs": 2, "tokens": 16})
     session.write_atomic(_made(trial.folder) / "verify.json", dumps(proof, indent=True))
+    return repeated(proof)
+
+
+def repeated(proof: dict[str, Any]) -> Found:
+    """Return what a report of `verify` says."""
     said = "; ".join(f"{check['name']}: {check['label']}" for check in proof["checks"])
     return Found("GO" if proof["holds"] else "NO-GO", said)
 
@@ -185,17 +184,14 @@ def artifacts(trial: Trial) -> Found:
     if strange:
         return Found("NO-GO", f"{strange[0]}: is no artifact of this program")
     with tempfile.TemporaryDirectory(prefix="kept-", dir=trial.folder.parent) as place:
-        kept = preserving.preserve(trial.folder, Path(place), session.stamp())
-        found = preserving.verify(Path(kept.path))
-    if found.problems:
-        return Found("NO-GO", found.problems[0])
-    return Found("GO", f"{found.files} files, each read, kept with its checksum and proved")
+        kept = preserving.preserve(trial.folder, Path(place), session.stamp())  # which reads it back
+    return Found("GO", f"{len(kept.files)} files, each read, kept with its checksum and proved")
 
 
 def _is_artifact(path: Path) -> bool:
     try:
-        return str(orjson.loads(path.read_bytes())["schema"]).startswith("bitnet-tui/")
-    except (OSError, ValueError, KeyError, TypeError):
+        return str(read_json(path, "")["schema"]).startswith("bitnet-tui/")
+    except (session.BitnetError, KeyError, TypeError):
         return False
 
 

@@ -72,8 +72,13 @@ def opened(request: Request) -> "Checkpoint":
 
 def opened_pair(request: Request) -> "AbstractContextManager[tuple[Checkpoint, Checkpoint]]":
     """Open the files of `reference` and `candidate`, each read as the request says. Raises BitnetError."""
+    return engine.open_pair(request["reference"], request["candidate"], **pair_reading(request))
+
+
+def pair_reading(request: Request) -> dict[str, Any]:
+    """Return how both files of a request are read, as the engine's functions of two files take it."""
     own = {f"candidate_{name}": value for name, value in reading(request, "candidate_").items()}
-    return engine.open_pair(request["reference"], request["candidate"], **reading(request), **own)
+    return {**reading(request), **own}
 
 
 def reading(request: Request, side: str = "") -> dict[str, Any]:

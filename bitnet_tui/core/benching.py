@@ -47,11 +47,8 @@ def bench(request: Request) -> Iterator[Event]:
         request["path"], settings.quick() if request["quick"] else settings, **options, **asking.reading(request)
     )
     for step in steps:
-        if isinstance(step, Stage):
-            yield {"event": "stage", **asdict(step)}
-        elif isinstance(step, Progress):
-            left = (monotonic() - since) / step.index * (step.count - step.index)
-            yield {"event": "bench", **asdict(step), "seconds_left": left}
+        if isinstance(step, (Stage, Progress)):
+            yield _underway(step, since)
         else:
             report = step.to_json()
             report["stamp"] |= {"id": begun["id"]}
@@ -64,16 +61,21 @@ def turns(request: Request) -> Iterator[Event]:
     settings = Settings(iterations=ROUNDS).quick()
     since = monotonic()
     for step in turns_steps(request["reference"], request["candidate"], settings, numerics=asking.numerics(request)):
-        if isinstance(step, Stage):
-            yield {"event": "stage", **asdict(step)}
-        elif isinstance(step, Progress):
-            left = (monotonic() - since) / step.index * (step.count - step.index)
-            yield {"event": "bench", **asdict(step), "seconds_left": left}
+        if isinstance(step, (Stage, Progress)):
+            yield _underway(step, since)
         else:
             head = {"schema": "bitnet-tui/turns", "schema_version": 1}
             sides = {name: request[name] for name in ("reference", "candidate")}
             stamp = engine.stamp(id=begun["id"], numerics=asking.numerics(request))
             yield {"event": "report", "report": {**head, **sides, **asdict(step), "stamp": stamp}}
+
+
+def _underway(step: Stage | Progress, since: float) -> Event:
+    """Return the event of a step of a measurement that began at `since`."""
+    if isinstance(step, Stage):
+        return {"event": "stage", **asdict(step)}
+    left = (monotonic() - since) / step.index * (step.count - step.index)
+    return {"event": "bench", **asdict(step), "seconds_left": left}
 
 
 def _baseline(request: Request) -> dict[str, Any] | None:

@@ -34,14 +34,13 @@ def diagnose(request: Request) -> Iterator[Event]:
     """Find why the candidate is not the reference. Raises BitnetError."""
     yield (begun := asking.start(request))
     folder = request.get("export")
-    own = {f"candidate_{name}": value for name, value in asking.reading(request, "candidate_").items()}
     steps = open_steps(
         request["reference"],
         request["candidate"],
         text=request.get("text"),
         count=request["tokens"],
         numerics=asking.numerics(request),
-        readings=asking.reading(request) | own,
+        readings=asking.pair_reading(request),
         reproduction=None if folder is None else Path(folder),
     )
     yield from _told(steps, begun["id"])

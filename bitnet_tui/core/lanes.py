@@ -16,10 +16,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import orjson
-
+from bitnet_engine.files import read_json
 from bitnet_tui.core import session
-from bitnet_tui.core.acceptance import STATUS, Condition, Found, summarised
+from bitnet_tui.core.acceptance import STATUS, Condition, Found, repeated, summarised
 
 SCHEMA, SCHEMA_VERSION = "bitnet-tui/gate", 1
 LANES = {
@@ -30,8 +29,8 @@ LANES = {
 PROFILES = {"pr": "quantized", "nightly": "nightly", "release": "nightly"}
 """What a lane judges parity by where it is not told."""
 
-Artifacts = dict[str, list[Path]]
-"""Files by their schema."""
+Artifacts = dict[str, list[tuple[Path, dict[str, Any]]]]
+"""Files and what they hold, by their schema."""
 
 
 def gate(folder: Path, lane: str, profile: str | None = None) -> dict[str, Any]:
@@ -56,43 +55,37 @@ def gate(folder: Path, lane: str, profile: str | None = None) -> dict[str, Any]:
 def _artifacts(folder: Path) -> Artifacts:
     found: Artifacts = {}
     for path in sorted(folder.rglob("*.json")):
-        try:
-            value = orjson.loads(path.read_bytes())
-        except OSError as error:
-            raise session.StorageError(f"{path}: cannot be read: {error.strerror}") from error
-        except orjson.JSONDecodeError as error:
-            raise session.FormatError(f"{path}: is no JSON ({error}); remove it, or make it again.") from error
+        value = read_json(path, "remove it, or make it again")
         if isinstance(value, dict) and isinstance(value.get("schema"), str):
-            found.setdefault(value["schema"], []).append(path)
+            found.setdefault(value["schema"], []).append((path, value))
     return found
 
 
 def _tried(name: str, artifacts: Artifacts, profile: str) -> Iterator[Found]:
     schema, check = CHECKS[name]
-    if not (paths := artifacts.get(schema, [])):
+    if schema not in artifacts:
         yield Found("NO VERDICT", f"there is no artifact of {schema}; {MADE_BY[name]} makes one")
-    for path in paths:
+    for path, value in artifacts.get(schema, []):
         try:
-            yield check(path, profile)
+            yield check(path, value, profile)
         except (KeyError, TypeError, AttributeError) as error:
             raise session.FormatError(f"{path}: is a damaged {schema}: {error!r}; make it again.") from error
 
 
-def _parity(path: Path, profile: str) -> Found:
+def _parity(path: Path, _value: dict[str, Any], profile: str) -> Found:
     judgement = session.judge(str(path), profile)["judgement"]
     verdict = judgement["verdict"]
     gates = "; ".join(f"{gate['gate']} {gate['status']}" for gate in judgement["gates"])
     return Found(STATUS[verdict], f"{path.name} under {profile}: {verdict} ({gates})")
 
 
-def _determinism(path: Path, _profile: str) -> Found:
-    proof = orjson.loads(path.read_bytes())
-    said = "; ".join(f"{check['name']}: {check['label']}" for check in proof["checks"])
-    return Found("GO" if proof["holds"] else "NO-GO", f"{path.name}: {said}")
+def _determinism(path: Path, proof: dict[str, Any], _profile: str) -> Found:
+    found = repeated(proof)
+    return Found(found.status, f"{path.name}: {found.reason}")
 
 
-def _performance(path: Path, _profile: str) -> Found:
-    judgement = orjson.loads(path.read_bytes())["judgement"]
+def _performance(path: Path, report: dict[str, Any], _profile: str) -> Found:
+    judgement = report["judgement"]
     if judgement["baseline"] is None:
         return Found("NO VERDICT", f"{path.name} was held against no baseline; bench --baseline FILE does that")
     slow = [gate["gate"] for gate in judgement["gates"] if gate["status"] != "PASS"]
@@ -100,13 +93,12 @@ def _performance(path: Path, _profile: str) -> Found:
     return Found(STATUS[judgement["verdict"]], said)
 
 
-def _acceptance(path: Path, _profile: str) -> Found:
-    summary = orjson.loads(path.read_bytes())
+def _acceptance(path: Path, summary: dict[str, Any], _profile: str) -> Found:
     red = [condition["name"] for condition in summary["conditions"] if condition["status"] != "GO"]
     return Found("GO" if summary["verdict"] == "GO" else "NO-GO", f"{path.name}: {summary['verdict']} {', '.join(red)}")
 
 
-CHECKS: dict[str, tuple[str, Callable[[Path, str], Found]]] = {
+CHECKS: dict[str, tuple[str, Callable[[Path, dict[str, Any], str], Found]]] = {
     "parity": ("bitnet-tui/parity-report", _parity),
     "determinism": ("bitnet-tui/verify", _determinism),
     "performance": ("bitnet-tui/bench", _performance),

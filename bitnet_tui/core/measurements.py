@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import orjson
-
-from bitnet_engine.errors import FormatError, StorageError
+from bitnet_engine.errors import FormatError
+from bitnet_engine.files import read_json
 
 VERSIONS = {"bitnet-tui/bench": 1, "bitnet-tui/memory": 1}
 """What a page can be rendered from: schema and version."""
@@ -53,12 +52,7 @@ def of_schema(found: list[Measurement], schema: str) -> Iterator[Measurement]:
 
 
 def _artifact(path: Path) -> dict[str, Any]:
-    try:
-        value = orjson.loads(path.read_bytes())
-    except OSError as error:
-        raise StorageError(f"{path}: cannot be read: {error.strerror}") from error
-    except orjson.JSONDecodeError as error:
-        raise FormatError(f"{path}: is no JSON ({error}); measure it again.") from error
+    value = read_json(path, "measure it again")
     return value if isinstance(value, dict) else {}
 
 

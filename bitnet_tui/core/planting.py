@@ -9,6 +9,7 @@ A gate that never turns red judges nothing, and one that always is red neither. 
 
 import tempfile
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -65,10 +66,11 @@ def _planted(reference: str, copy: Path, fault: str) -> Path:
     from bitnet_engine import QuantType, UnsupportedError
     from bitnet_parity.faults import inject_file
 
+    inject = partial(inject_file, reference, copy, fault, SEED, everywhere=fault == "signs-flipped")
     try:
-        inject_file(reference, copy, fault, SEED, QuantType.I2_S, everywhere=fault == "signs-flipped")
+        inject(QuantType.I2_S)
     except UnsupportedError:  # several scales a matrix
-        inject_file(reference, copy, fault, SEED, QuantType.TQ2_0, everywhere=fault == "signs-flipped")
+        inject(QuantType.TQ2_0)
     return copy
 
 

@@ -102,13 +102,13 @@ def preserve(
     if into.resolve().is_relative_to(folder.resolve()):
         raise StorageError(f"{into}: is inside {folder}, so the next archive would hold this one; name another.")
     with locked_folder(into):
-        path = _proved(into, folder, files, data, created)
+        path, sha256 = _proved(into, folder, files, data, created)
         deleted = _retain(into, keep, newest=path.name) if keep is not None else []
-    return Archive(str(path), path.stat().st_size, _sha256(path), tuple(files), tuple(deleted))
+    return Archive(str(path), path.stat().st_size, sha256, tuple(files), tuple(deleted))
 
 
-def _proved(into: Path, folder: Path, files: Sequence[Kept], manifest: bytes, created: str) -> Path:
-    """Write the archive, read it back, and only then give it its name."""
+def _proved(into: Path, folder: Path, files: Sequence[Kept], manifest: bytes, created: str) -> tuple[Path, str]:
+    """Write the archive, read it back, and only then give it its name; return that and the archive's sha256."""
     unproved = into / _UNPROVED
     # No name and no time in the header of gzip, none of the machine's owners in tar's: same files, same bytes.
     with (
@@ -122,7 +122,8 @@ def _proved(into: Path, folder: Path, files: Sequence[Kept], manifest: bytes, cr
     if problems := verify(unproved).problems:
         unproved.unlink()
         raise StorageError(f"{folder}: a file changed while it was kept; nothing was kept: {problems[0]}")
-    return unproved.rename(into / f"preserved-{created}-{_sha256(unproved)[:16]}.tar.gz")
+    sha256 = _sha256(unproved)
+    return unproved.rename(into / f"preserved-{created}-{sha256[:16]}.tar.gz"), sha256
 
 
 def verify(archive: Path) -> Verification:
@@ -228,15 +229,12 @@ def _is_text(name: str) -> bool:
 
 
 def _measured(folder: Path, path: Path) -> Kept:
-    digest, size = hashlib.sha256(), 0
     try:
         with path.open("rb") as stream:
-            while chunk := stream.read(CHUNK):
-                digest.update(chunk)
-                size += len(chunk)
+            digest, size = hashlib.file_digest(stream, "sha256").hexdigest(), stream.tell()
     except OSError as error:
         raise StorageError(f"{path}: cannot be read: {error.strerror}") from error
-    return Kept(path.relative_to(folder).as_posix(), size, digest.hexdigest())
+    return Kept(path.relative_to(folder).as_posix(), size, digest)
 
 
 def _add(tar: tarfile.TarFile, folder: Path, file: Kept) -> None:

@@ -1,9 +1,10 @@
-"""One way to write a file: never partial under its final name, whatever happens.
+"""One way to write a file: never partial under its final name, whatever happens; and one to read an artifact's JSON.
 
     with atomic_file(path) as stream:
         stream.write(b"...")
+    read_json(path, "measure it again")
 
-Knows nothing of formats. A failure leaves the old file as it was and removes the temporary one.
+Knows nothing of what is in them. A failure leaves the old file as it was and removes the temporary one.
 """
 
 import os
@@ -11,9 +12,11 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
-from bitnet_engine.errors import StorageError
+import orjson
+
+from bitnet_engine.errors import FormatError, StorageError
 
 
 @contextmanager
@@ -55,6 +58,21 @@ def write_atomic(path: Path, data: bytes) -> None:
     """
     with atomic_file(path) as stream:
         stream.write(data)
+
+
+def read_json(path: Path, advice: str) -> Any:
+    """Return the JSON value in the file at `path`; `advice` says what to do where it holds none.
+
+    Raises:
+        StorageError: it cannot be read.
+        FormatError: it is no JSON.
+    """
+    try:
+        return orjson.loads(path.read_bytes())
+    except OSError as error:
+        raise StorageError(f"{path}: cannot be read: {error.strerror}") from error
+    except orjson.JSONDecodeError as error:
+        raise FormatError(f"{path}: is no JSON ({error}); {advice}.") from error
 
 
 def _discard(temporary: str) -> None:

@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import orjson
-
 from bitnet_engine.bench.report import OURS, SCHEMA, SCHEMA_VERSION
 from bitnet_engine.bench.statistics import unpaired_ratio
-from bitnet_engine.errors import FormatError, SettingError, StorageError
+from bitnet_engine.errors import FormatError, SettingError
+from bitnet_engine.files import read_json
 
 Verdict = Literal["PASS", "FAIL", "INCONCLUSIVE"]
 
@@ -55,12 +54,7 @@ def load_report(path: Path) -> dict[str, Any]:
         StorageError: it cannot be read.
         FormatError: it is no benchmark, or of another version.
     """
-    try:
-        value = orjson.loads(path.read_bytes())
-    except OSError as error:
-        raise StorageError(f"{path}: cannot be read: {error.strerror}") from error
-    except orjson.JSONDecodeError as error:
-        raise FormatError(f"{path}: is no JSON ({error}); name a bench.json that `bitnet-tui bench` wrote.") from error
+    value = read_json(path, "name a bench.json that `bitnet-tui bench` wrote")
     if not isinstance(value, dict) or (value.get("schema"), value.get("schema_version")) != (SCHEMA, SCHEMA_VERSION):
         raise FormatError(f"{path}: is no {SCHEMA} of version {SCHEMA_VERSION}; measure the baseline again.")
     return value

@@ -60,15 +60,20 @@ def _blocks(case: Case) -> Iterator[Alternative]:
     """The embedding in a block type: what was found lies within that type's steps."""
     for kind in BLOCK_TYPES:
         if within_steps(case.expected, case.found, kind):
-            yield Alternative(
-                name="embedding-rounded",
-                says=f"has the embedding within the steps of {kind}",
-                should="the reference has it whole",
-                compute=lambda _, __: case.found,
-                harmless=True,
-                of_weight=True,
-                remedy=NOTHING,
-            )
+            yield _in_steps(case, "embedding", kind)
+
+
+def _in_steps(case: Case, table: str, kind: QuantType) -> Alternative:
+    """Return a table in a block type, whose numbers are taken as they were found."""
+    return Alternative(
+        name=f"{table}-rounded",
+        says=f"has the {table} within the steps of {kind}",
+        should="the reference has it whole",
+        compute=lambda _, __: case.found,
+        harmless=True,
+        of_weight=True,
+        remedy=NOTHING,
+    )
 
 
 def _gain(case: Case) -> float:
@@ -89,15 +94,7 @@ def of_head_in_steps(case: Case) -> Iterator[Alternative]:
         steps = np.repeat(np.abs(table).reshape(len(table), -1, width).max(-1) / levels, width, axis=1)
         spread = np.sqrt(x @ np.square(steps).T / 12)
         if (np.abs(case.found - case.expected) <= SPREADS * spread).all():
-            yield Alternative(
-                name="head-rounded",
-                says=f"has the head within the steps of {kind}",
-                should="the reference has it whole",
-                compute=lambda _, __: case.found,
-                harmless=True,
-                of_weight=True,
-                remedy=NOTHING,
-            )
+            yield _in_steps(case, "head", kind)
 
 
 def of_head(case: Case) -> Iterator[Alternative]:
