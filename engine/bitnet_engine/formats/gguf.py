@@ -13,13 +13,12 @@ from typing import Any
 from bitnet_engine.formats.cursor import HeaderCursor, SourceFile
 from bitnet_engine.formats.gguf_layout import DeclaredTensor, place
 from bitnet_engine.formats.metadata import MetadataReader
-from bitnet_engine.formats.types import ByteOrder, Finding, Limits, TensorInfo, quoted
+from bitnet_engine.formats.types import ByteOrder, Finding, Limits, TensorInfo, addressable, quoted
 
 MAGIC = b"GGUF"
 DEFAULT_ALIGNMENT = 32
 
 _LARGEST_ALIGNMENT = 1 << 20
-_LARGEST_COUNT = 2**63 - 1
 _SMALLEST_TENSOR = 8 + 4 + 4 + 8
 """An empty name, no dimensions, a type and an offset."""
 _SMALLEST_HEADER = 24
@@ -116,9 +115,9 @@ def _tensor(cursor: HeaderCursor, name: str, limits: Limits) -> DeclaredTensor:
     extents = [cursor.u64(what) for _ in range(dimensions)]
     type_id, offset = cursor.u32(what), cursor.u64(what)
     tensor = DeclaredTensor(name, type_id, tuple(reversed(extents)), offset)
-    if tensor.count > _LARGEST_COUNT or max(extents, default=0) > _LARGEST_COUNT:
+    if not addressable(tensor.shape):
         raise cursor.error(
-            f"{what} has the shape {tensor.shape}, more weights than 63 bits can count; the file is corrupt"
+            f"{what} has the shape {tensor.shape}, more weights than 60 bits can count; the file is corrupt"
         )
     return tensor
 

@@ -6,6 +6,7 @@
 Shapes are in torch order, `[out, in]`, whatever the file writes. Knows sizes; reads and decodes nothing.
 """
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from math import prod
@@ -225,6 +226,14 @@ class StoredTrits:
     data: bytes
     shape: tuple[int, int]
     scale: float
+
+
+def addressable(shape: Sequence[int]) -> bool:
+    """Return whether an array of `shape` can be: 8 bytes for each element, in 63 bits.
+
+    An extent of 0 makes it empty and no smaller: numpy counts the others.
+    """
+    return prod(extent or 1 for extent in shape) < 2**60
 
 
 def quoted(name: str) -> str:
