@@ -29,10 +29,11 @@ from bitnet_engine.errors import BitnetError, FormatError, StorageError
 from bitnet_engine.files import write_atomic
 from bitnet_engine.formats import OutTensor, QuantType
 from bitnet_engine.formats.cursor import SourceFile
+from bitnet_engine.formats.limits import in_force
 from bitnet_engine.formats.safetensors import read_header
 from bitnet_engine.formats.safetensors_writer import writing_safetensors
 from bitnet_engine.formats.strict_json import parse_object
-from bitnet_engine.formats.types import DEFAULT_LIMITS
+from bitnet_engine.formats.types import raised_by
 from bitnet_parity.sources import TokenizerSource
 from bitnet_parity.tokenization import BATTERY
 
@@ -137,10 +138,8 @@ class Recording:
         path = folder / INDEX
         source = SourceFile.open(path)
         try:
-            if source.size > DEFAULT_LIMITS.header_bytes:
-                raise FormatError(
-                    f"{path}: {source.size} bytes; an index of up to {DEFAULT_LIMITS.header_bytes} is read"
-                )
+            if source.size > (most := in_force().header_bytes):
+                raise FormatError(f"{path}: has {source.size} bytes, the limit is {most}; {raised_by('header_bytes')}")
             index, _ = parse_object(source.read(0, source.size), path, where="the index")
         finally:
             source.close()
@@ -178,7 +177,7 @@ class Recording:
         path = self._folder / window["file"]
         source = SourceFile.open(path)
         try:
-            tensors = {tensor.name: tensor for tensor in read_header(source, DEFAULT_LIMITS).tensors}
+            tensors = {tensor.name: tensor for tensor in read_header(source, in_force()).tensors}
             tensor, shape = tensors.get("logits"), (len(window["tokens"]), self.vocab)
             if tensor is None or tensor.type is not QuantType.F32 or tensor.shape != shape:
                 raise FormatError(f"{path}: holds no tensor 'logits' of F32 {list(shape)}; record again")

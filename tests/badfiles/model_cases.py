@@ -127,7 +127,7 @@ SPECIAL = [
     Case("fifo", _fifo, BAD, "is a FIFO"),
     Case("device", lambda _: Path("/dev/zero"), BAD, "is a character device"),
     Case("link-loop", _link_loop, IO, "cannot be opened"),
-    Case("sparse", _sparse, BAD, "past the header limit of 268435456 bytes; raise the limit header_bytes"),
+    Case("sparse", _sparse, BAD, "past the header limit of 268435456 bytes; raise it with --limit header_bytes=N"),
     Case("empty-folder", lambda folder: folder, BAD, "holds no model: looked for model.safetensors"),
     _folder("pytorch-folder", {"pytorch_model.bin": _zip()}, "holds no model"),
     _folder("two-ggufs", {"a.gguf": b"", "b.gguf": b""}, "holds 'a.gguf', 'b.gguf'; pass one of them"),
@@ -275,7 +275,7 @@ SAFETENSORS = [
     _safe(
         "json-limit",
         safetensors_raw(b"{" + bytes(17 << 20)),
-        "of JSON, the limit is 16777216; raise the limit json_bytes",
+        "of JSON, the limit is 16777216; raise it with --limit json_bytes=N",
     ),
     _safe("many", safetensors_raw(b'{"a":[' + b"{}," * 900_000 + b"{}]}"), "more than 200000 tensors"),
     _header("metadata", {"__metadata__": {"a": 1}}, "__metadata__ of the header must map strings to strings"),

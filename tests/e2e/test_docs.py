@@ -19,7 +19,7 @@ def options_of(name: str) -> set[str]:
     command = bitnet_tui.get_command(click.Context(bitnet_tui), name)
     assert command is not None
     nested = command.commands.values() if isinstance(command, click.Group) else ()
-    found = {"--help", "-h", "--debug"}
+    found = {"--help", "-h", "--debug", "--limit"}
     for each in (command, *nested):
         found |= {spelling for parameter in each.params for spelling in (*parameter.opts, *parameter.secondary_opts)}
     return found

@@ -13,7 +13,7 @@ from typing import Any
 from bitnet_engine.formats.cursor import HeaderCursor, SourceFile
 from bitnet_engine.formats.gguf_layout import DeclaredTensor, place
 from bitnet_engine.formats.metadata import MetadataReader
-from bitnet_engine.formats.types import ByteOrder, Finding, Limits, TensorInfo, addressable, quoted
+from bitnet_engine.formats.types import ByteOrder, Finding, Limits, TensorInfo, addressable, quoted, raised_by
 
 MAGIC = b"GGUF"
 DEFAULT_ALIGNMENT = 32
@@ -91,9 +91,7 @@ def _alignment(cursor: HeaderCursor, metadata: dict[str, Any]) -> int:
 
 def _tensors(cursor: HeaderCursor, count: int, limits: Limits) -> list[DeclaredTensor]:
     if count > limits.tensors:
-        raise cursor.error(
-            f"declares {count} tensors, the limit is {limits.tensors}; raise the limit tensors to read it"
-        )
+        raise cursor.error(f"declares {count} tensors, the limit is {limits.tensors}; {raised_by('tensors')}")
     cursor.need(count * _SMALLEST_TENSOR, f"the table of {count} tensors")
     names: set[str] = set()
     declared: list[DeclaredTensor] = []

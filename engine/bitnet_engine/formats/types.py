@@ -161,7 +161,8 @@ class Finding:
 class Limits:
     """How much a header may ask for before it is refused; an honest model stays far below each.
 
-    The largest vocabularies in use need 14 MB of header and half a million strings.
+    The largest vocabularies in use need 14 MB of header and half a million strings. Which are in force in a process,
+    `formats.limits` says.
     """
 
     header_bytes: int = 256 * 1024 * 1024
@@ -175,6 +176,11 @@ class Limits:
 
 
 DEFAULT_LIMITS = Limits()
+
+
+def raised_by(name: str) -> str:
+    """Return what a message says of a limit that refused."""
+    return f"raise it with --limit {name}=N"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
