@@ -214,10 +214,11 @@ GGUF = [
         gguf_head(tensors=1) + text("w") + struct.pack("<I", 2**31) + bytes(64),
         "tensor 'w' has 2147483648 dimensions; up to 8 are allowed",
     ),
-    _tensor("shape-wraps", Tensor("w", 0, (2**32, 2**32), 0), "more weights than 60 bits can count"),
-    _tensor("shape-wraps-with-zero", Tensor("w", 0, (2**63, 0), 0), "more weights than 60 bits can count"),
-    # numpy counts an empty array without its zeros, and its bytes.
-    _tensor("shape-wraps-in-bytes", Tensor("w", 0, (2**61, 0), 0), "more weights than 60 bits can count"),
+    _tensor("shape-wraps", Tensor("w", 0, (2**32, 2**32), 0), "more elements than 60 bits can count"),
+    _tensor("shape-wraps-with-zero", Tensor("w", 0, (2**63, 0), 0), "no element, and extents beyond 16777216"),
+    # numpy counts an empty array without its zeros; what is kept for each of its columns no byte of the file bounds.
+    _tensor("shape-wraps-in-bytes", Tensor("w", 0, (2**61, 0), 0), "no element, and extents beyond 16777216"),
+    _tensor("shape-empty-and-wide", Tensor("w", 35, (2**40, 0), 0), "no element, and extents beyond 16777216"),
     _tensor("shape-large", Tensor("w", 0, (2**20, 2**20), 0), "truncated: its tensors end at byte 4398046511200"),
     _tensor("shape-block", Tensor("w", 8, (33,), 0), "the shape (33,), which Q8_0 (type id 8) cannot store"),
     _tensor("shape-i2_s", Tensor("w", 36, (3,), 0), "the shape (3,), which I2_S (type id 36) cannot store"),
@@ -297,8 +298,8 @@ SAFETENSORS = [
     _header("hole", {"a": entry("U8", [4], 0, 4), "b": entry("U8", [8], 8, 16)}, "4 bytes before tensor 'b'"),
     _header("overlap", {"a": entry("U8", [8], 0, 8), "b": entry("U8", [12], 4, 16)}, "tensors 'a' (up to byte"),
     _header("truncated", {"a": entry("U8", [8], 0, 8), "b": entry("U8", [12], 8, 20)}, "the first one cut is 'b'"),
-    _header("unknown-huge", {"w": entry("F3", [2**62, 4], 0, 16)}, "more numbers than 60 bits can count"),
-    _header("shape-wraps-with-zero", {"w": entry("F32", [0, 2**61], 0, 0)}, "more numbers than 60 bits can count"),
+    _header("unknown-huge", {"w": entry("F3", [2**62, 4], 0, 16)}, "more elements than 60 bits can count"),
+    _header("shape-wraps-with-zero", {"w": entry("F32", [0, 2**61], 0, 0)}, "no element, and extents beyond 16777216"),
 ]
 
 FOLDERS = [

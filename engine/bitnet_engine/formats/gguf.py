@@ -13,7 +13,7 @@ from typing import Any
 from bitnet_engine.formats.cursor import HeaderCursor, SourceFile
 from bitnet_engine.formats.gguf_layout import DeclaredTensor, place
 from bitnet_engine.formats.metadata import MetadataReader
-from bitnet_engine.formats.types import ByteOrder, Finding, Limits, TensorInfo, addressable, quoted, raised_by
+from bitnet_engine.formats.types import ByteOrder, Finding, Limits, TensorInfo, impossible, quoted, raised_by
 
 MAGIC = b"GGUF"
 DEFAULT_ALIGNMENT = 32
@@ -113,10 +113,8 @@ def _tensor(cursor: HeaderCursor, name: str, limits: Limits) -> DeclaredTensor:
     extents = [cursor.u64(what) for _ in range(dimensions)]
     type_id, offset = cursor.u32(what), cursor.u64(what)
     tensor = DeclaredTensor(name, type_id, tuple(reversed(extents)), offset)
-    if not addressable(tensor.shape):
-        raise cursor.error(
-            f"{what} has the shape {tensor.shape}, more weights than 60 bits can count; the file is corrupt"
-        )
+    if problem := impossible(tensor.shape):
+        raise cursor.error(f"{what} has the shape {tensor.shape}, {problem}; the file is corrupt")
     return tensor
 
 

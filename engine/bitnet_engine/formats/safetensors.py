@@ -14,7 +14,7 @@ from typing import Any
 from bitnet_engine.errors import FormatError
 from bitnet_engine.formats.cursor import SourceFile
 from bitnet_engine.formats.strict_json import parse_object
-from bitnet_engine.formats.types import Finding, Limits, QuantType, TensorInfo, addressable, quoted, raised_by
+from bitnet_engine.formats.types import Finding, Limits, QuantType, TensorInfo, impossible, quoted, raised_by
 
 DTYPES: dict[str, tuple[QuantType, int]] = {
     "BOOL": (QuantType.BOOL, 1),
@@ -120,8 +120,8 @@ def _tensor(source: SourceFile, name: str, entry: Any, data_start: int, limits: 
             name,
             f"is {kind} {shape}, {prod(shape) * width} bytes, but data_offsets span {end - begin}",
         )
-    if not addressable(shape):
-        raise _bad(source, name, f"has the shape {shape}, more numbers than 60 bits can count")
+    if problem := impossible(shape):
+        raise _bad(source, name, f"has the shape {shape}, {problem}")
     info = TensorInfo(name, kind, None, tuple(shape), source.path, data_start + begin, end - begin)
     return info, entry["dtype"]
 

@@ -234,12 +234,19 @@ class StoredTrits:
     scale: float
 
 
-def addressable(shape: Sequence[int]) -> bool:
-    """Return whether an array of `shape` can be: 8 bytes for each element, in 63 bits.
+def impossible(shape: Sequence[int]) -> str | None:
+    """Return why no array of `shape` can be, or None: 8 bytes for each element have to fit in 63 bits.
 
-    An extent of 0 makes it empty and no smaller: numpy counts the others.
+    An extent of 0 makes it empty and no smaller: numpy counts the others, and what is kept for each row or column of it
+    is bounded by no byte of the file.
     """
-    return prod(extent or 1 for extent in shape) < 2**60
+    count = prod(extent or 1 for extent in shape)
+    if 0 in shape and count > _LARGEST_EMPTY:
+        return f"no element, and extents beyond {_LARGEST_EMPTY}"
+    return "more elements than 60 bits can count" if count >= 2**60 else None
+
+
+_LARGEST_EMPTY = 1 << 24
 
 
 def quoted(name: str) -> str:
