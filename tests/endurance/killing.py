@@ -5,7 +5,7 @@
 The command's process dies at a time chosen at random from a seed, and its worker with it or by its leash. An export is
 then resumed, killed again, and in the end is the bytes of one that was never interrupted; a conversion leaves the older
 file or the whole new one, and the next conversion leaves nothing of the killed ones. Disks are RLIMIT_FSIZE and, where
-this may be mounted, a tmpfs of 1 MB.
+this may be mounted, a small tmpfs.
 """
 
 import os
@@ -112,23 +112,25 @@ def full(folder: Path, _moments: int) -> dict[str, Any]:
         row["wrong"] += without_space(folder / f"limit-{name}", words, [sys.executable, "-c", BOUND, "3000"])
     disk = folder / "disk"
     disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "none", str(disk)]
+    mount = ["mount", "-t", "tmpfs", "-o", "size=256k", "none", str(disk)]
     if os.geteuid() == 0 and subprocess.run(mount, check=False).returncode == 0:
-        row["disks"].append("tmpfs of 64 kB")
+        row["disks"].append("tmpfs of 256 kB, 8 kB of them free")
         try:
-            (disk / "filling").write_bytes(bytes(60_000))
             for name, words in FILLING.items():
-                row["wrong"] += without_space(disk / name, words, [])
+                row["wrong"] += without_space(disk / name, words, [], disk / "filling")
         finally:
             subprocess.run(["umount", str(disk)], check=True)
     return row
 
 
-def without_space(out: Path, words: Sequence[object], before: list[str]) -> list[str]:
-    """Run a command whose disk ends; return what is wrong with how it ended."""
+def without_space(out: Path, words: Sequence[object], before: list[str], filling: Path | None = None) -> list[str]:
+    """Run a command whose disk ends, two pages after what `filling` takes; return what is wrong with how it ended."""
     out.mkdir()
     for name in KEPT:
         (out / name).write_bytes(OLD)
+    if filling is not None:
+        filling.unlink(missing_ok=True)
+        filling.write_bytes(bytes(os.statvfs(out).f_bavail * os.statvfs(out).f_frsize - 8192))
     command = [*before, *PROGRAM, *(str(word).format(out) for word in words)]
     done = subprocess.run(command, env=environment(), cwd=ROOT, capture_output=True, text=True, check=False)
     left = {path.name: path.read_bytes() for path in out.iterdir() if path.is_file() and not path.name.startswith(".")}
