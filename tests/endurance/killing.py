@@ -125,11 +125,12 @@ def full(folder: Path, _moments: int) -> dict[str, Any]:
 
 def without_space(out: Path, words: Sequence[object], before: list[str], filling: Path | None = None) -> list[str]:
     """Run a command whose disk ends, two pages after what `filling` takes; return what is wrong with how it ended."""
+    if filling is not None:
+        filling.unlink(missing_ok=True)
     out.mkdir()
     for name in KEPT:
         (out / name).write_bytes(OLD)
     if filling is not None:
-        filling.unlink(missing_ok=True)
         filling.write_bytes(bytes(os.statvfs(out).f_bavail * os.statvfs(out).f_frsize - 8192))
     command = [*before, *PROGRAM, *(str(word).format(out) for word in words)]
     done = subprocess.run(command, env=environment(), cwd=ROOT, capture_output=True, text=True, check=False)

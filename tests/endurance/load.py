@@ -69,14 +69,14 @@ def session(folder: Path) -> dict[str, Any]:
     sides = {"reference": str(NANO / "packed"), "candidate": str(NANO / "model-i2_s.gguf")}
     request = {"kind": "parity", **sides, "profile": "quantized", "max_tokens": 240, "floor_documents": 0}
 
-    async def drive(pilot: Pilot[Any]) -> None:
+    async def drive(_: Pilot[Any]) -> None:
+        last = None
         for _ in range(RUNS):
             app.start_parity(request)
-            await pilot.pause()
-            while not (app.live_run is None and getattr(app.screen, "view", None) and app.screen.view.verdict):
+            while not (view := _ended(app, last)):
                 await asyncio.sleep(0.05)
-            rows.append({"verdict": app.screen.view.verdict, "tokens": len(app.screen.view.tokens), **_own()})
-            await pilot.press("0")
+            last = view.id
+            rows.append({"verdict": view.verdict, "tokens": len(view.tokens), **_own()})
         app.exit()
 
     app.run(headless=True, size=(120, 40), auto_pilot=drive)
@@ -85,6 +85,13 @@ def session(folder: Path) -> dict[str, Any]:
     holds = all(row["verdict"] == "PASS" and row["tokens"] == 240 for row in rows)
     holds = holds and row["recorded"] == RUNS and rows[-1]["resident_bytes"] <= GROWTH * settled
     return {"holds": holds and rows[-1]["files"] <= rows[0]["files"] + 2, **row}
+
+
+def _ended(app: Any, last: str | None) -> Any:
+    """Return the view of a run after `last` that has ended; None while there is none."""
+    view = getattr(app.screen, "view", None)
+    over = view is not None and view.id not in ("", None, last) and not view.live and not app.parity_is_live
+    return view if over else None
 
 
 def _own() -> dict[str, int]:

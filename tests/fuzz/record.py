@@ -56,7 +56,8 @@ def measured(name: str, seconds: int) -> dict[str, Any]:
             done = subprocess.run(command, cwd=folder, env=environment, stdout=log, stderr=log, check=False)
             log.seek(0)
             said = log.read()
-        inputs = {path.name: path.read_bytes().hex() for path in sorted(Path(folder).glob("*-*")) if path.is_file()}
+        found = [path for kind in ("crash", "timeout", "oom", "leak") for path in Path(folder).glob(f"{kind}-*")]
+        inputs = {path.name: path.read_bytes().hex() for path in sorted(found)}
     row = {"target": name, "seconds": seconds, "exit_code": done.returncode, **statistics(said)}
     return {**row, "crashes": inputs, "last_lines": said.splitlines()[-25:] if done.returncode else []}
 
