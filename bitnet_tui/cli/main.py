@@ -12,12 +12,14 @@ corpus file, 4 I/O, 5 inconclusive, 6 engine or environment, 130 interrupted.
 import signal
 import sys
 from importlib import import_module
+from itertools import islice
 from typing import Any, NoReturn
 
 import click
 
 from bitnet_tui.cli.ending import Outcome, end_with
 from bitnet_tui.cli.streams import prepare
+from bitnet_tui.core import session
 
 COMMANDS = {
     "demo": "A tour of the app; with --fault, the sample broken with a known fault and diagnosed.",
@@ -45,6 +47,7 @@ COMMANDS = {
 }
 ALIASES = {"benchmark": "bench"}
 OPEN = "open"
+LIMIT = "Raise or lower a limit of file headers; the line that refuses a file names it and its value. Repeatable."
 
 
 class LazyGroup(click.Group):
@@ -68,18 +71,34 @@ class LazyGroup(click.Group):
             formatter.write_dl(list(COMMANDS.items()))
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Take a line that does not begin with a command as paths to open; --debug may stand anywhere."""
-        flags, rest = [arg for arg in args if arg == "--debug"], [arg for arg in args if arg != "--debug"]
+        """Take a line that does not begin with a command as paths to open; the program's own options stand anywhere."""
+        flags, rest = _own_options(args)
         if not rest or rest[0] not in {*COMMANDS, *ALIASES, "--help", "-h", "--version"}:
             rest = [OPEN, *rest]
-        return super().parse_args(ctx, flags[:1] + rest)
+        return super().parse_args(ctx, flags + rest)
+
+
+def _own_options(args: list[str]) -> tuple[list[str], list[str]]:
+    """Part a command line into --debug and --limit with its value, wherever they stand, and the rest."""
+    flags, rest, waiting = list[str](), list[str](), iter(args)
+    for arg in waiting:
+        if arg == "--":
+            return flags, [*rest, arg, *waiting]
+        if arg == "--debug" or arg.startswith("--limit="):
+            flags.append(arg)
+        elif arg == "--limit":
+            flags += [arg, *islice(waiting, 1)]
+        else:
+            rest.append(arg)
+    return flags, rest
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.option("--debug", is_flag=True, help="Show a traceback instead of one line when something fails.")
+@click.option("--limit", "limits", metavar="NAME=N", multiple=True, help=LIMIT)
 @click.version_option(package_name="bitnet-tui")
 @click.pass_context
-def bitnet_tui(ctx: click.Context, debug: bool) -> None:
+def bitnet_tui(ctx: click.Context, debug: bool, limits: tuple[str, ...]) -> None:
     """Inspect, run and compare ternary (BitNet b1.58) language models.
 
     \b
@@ -91,6 +110,7 @@ def bitnet_tui(ctx: click.Context, debug: bool) -> None:
                                the same without the app; options as of `bitnet-tui parity`
     """
     ctx.obj = {"debug": debug}
+    session.raise_limits(limits)
 
 
 def run() -> NoReturn:

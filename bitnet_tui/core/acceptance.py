@@ -131,7 +131,13 @@ def exit_code(result: dict[str, Any]) -> int:
 def environment(trial: Trial) -> Found:
     """What computed is the kernel that is meant for this machine; where the numbers come from is told in full."""
     stamp = trial.parity["stamp"]
-    numbers = {name: stamp[name] for name in ("platform", "wsl2", "cpu", "isa", "threads", "kernel", "versions")}
+    facts = ("platform", "wsl2", "cpu", "isa", "threads", "device", "kernel", "versions", "determinism")
+    numbers = {name: stamp[name] for name in facts}
+    if stamp["kernel"] is None:
+        return Found("NO VERDICT", "no kernel of this engine multiplied, so none is shown to work here", numbers)
+    if str(stamp["device"]).startswith("cpu") and not stamp["kernel"].startswith("native"):
+        reason = f"on this processor the native kernel is meant to multiply, and it was {stamp['kernel']}"
+        return Found("NO-GO", reason, numbers)
     return Found("GO", f"{stamp['cpu']}, {stamp['threads']} threads, kernel {stamp['kernel']}", numbers)
 
 
@@ -154,6 +160,15 @@ def _gate(trial: Trial, name: str) -> Found:
     return Found("NO VERDICT", f"the report has no gate '{name}'")
 
 
+def weights(trial: Trial) -> Found:
+    """What both files store agrees, as far as the profile has limits for it; logits do not show all of it."""
+    if trial.parity["weights"] is None:
+        return Found("NO VERDICT", "a side is no file of weights; name the file or folder itself")
+    if all(gate["gate"] != "weights" for gate in trial.parity["judgement"]["gates"]):
+        return Found("GO", f"the profile {trial.parity['judgement']['profile']} sets no limit for stored weights")
+    return _gate(trial, "weights")
+
+
 def determinism(trial: Trial) -> Found:
     """The candidate's answer is the same again, in fresh processes and other shapes."""
     proof = trial.run({"kind": "verify", "path": session.side_path(trial.candidate), "runs": 2, "tokens": 16})
@@ -174,7 +189,7 @@ def gates_operational(trial: Trial) -> Found:
     if wrong:
         return Found("NO-GO", "; ".join(f"planted {fault}: {problem}" for fault, problem in wrong.items()))
     gates = [*(gate for gates in planting.PLANTS.values() for gate in gates), "performance"]
-    return Found("GO", f"{', '.join(gates)} turn red on planted faults, and a sound copy passes")
+    return Found("GO", f"of {', '.join(gates)} each that is asked turns red on a planted fault; a sound copy passes")
 
 
 def artifacts(trial: Trial) -> Found:
@@ -256,6 +271,7 @@ CHECKS: dict[str, Check] = {
     "tokenizer": partial(_gate, name="tokenizer"),
     "belief": partial(_gate, name="belief"),
     "probability": partial(_gate, name="probability"),
+    "weights": weights,
     "performance": performance,
     "determinism": determinism,
     "gates operational": gates_operational,

@@ -26,6 +26,8 @@ from bitnet_tui.core import asking
 from bitnet_tui.core.asking import Request
 from bitnet_tui.core.events import Event
 
+TURNS, TURNS_VERSION = "bitnet-tui/turns", 1
+"""What the artifact of two files in turns calls itself."""
 ROUNDS = 8
 """That two files of one model take in turns before anything is said of them."""
 NO_BASELINE = "there is no baseline at {}: nothing to compare with, so no verdict"
@@ -64,7 +66,7 @@ def turns(request: Request) -> Iterator[Event]:
         if isinstance(step, (Stage, Progress)):
             yield _underway(step, since)
         else:
-            head = {"schema": "bitnet-tui/turns", "schema_version": 1}
+            head = {"schema": TURNS, "schema_version": TURNS_VERSION}
             sides = {name: request[name] for name in ("reference", "candidate")}
             stamp = engine.stamp(id=begun["id"], numerics=asking.numerics(request))
             yield {"event": "report", "report": {**head, **sides, **asdict(step), "stamp": stamp}}

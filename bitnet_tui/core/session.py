@@ -9,7 +9,7 @@ imported inside the functions here: a process which only shows things never star
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from importlib import import_module
@@ -20,6 +20,7 @@ from bitnet_engine.environment import environment
 from bitnet_engine.errors import BitnetError, CorpusError, FormatError, SettingError, StorageError
 from bitnet_engine.files import atomic_file, write_atomic
 from bitnet_engine.folder_lock import locked_folder
+from bitnet_engine.formats import limits
 from bitnet_engine.numerics import NAMES as NUMERICS
 from bitnet_parity.exporting import SUFFIXES as REPORT_SUFFIXES
 from bitnet_tui.core.asking import JOURNAL, Request, reading
@@ -36,12 +37,15 @@ __all__ = [
     "SettingError",
     "StorageError",
     "atomic_file",
+    "bench_changes",
     "environment",
     "export_report",
     "finding_markdown",
     "inspect",
     "judge",
+    "load_bench",
     "locked_folder",
+    "raise_limits",
     "run",
     "side_path",
     "stamp",
@@ -71,6 +75,14 @@ def inspect(
         with engine.open_checkpoint(path, **how) as checkpoint:
             summary["findings"] += [asdict(finding) for finding in engine.scan_findings(checkpoint)]
     return {**summary, "scanned": scan, "stamp": engine.stamp()}
+
+
+def raise_limits(asked: Sequence[str]) -> None:
+    """Set the limits of headers, NAME=N each, for this process and its workers. Raises SettingError."""
+    for limit in asked:
+        limits.parse(limit, "--limit")
+    if asked:
+        os.environ[limits.VARIABLE] = ",".join([*filter(None, [os.environ.get(limits.VARIABLE)]), *asked])
 
 
 def tensor_values(path: str, name: str, rows: int, columns: int, **how_read: Any) -> list[list[float | None]]:
@@ -159,6 +171,20 @@ def finding_markdown(finding: dict[str, Any]) -> bytes:
     from bitnet_parity.diagnosis.markdown import markdown
 
     return markdown(finding).encode()
+
+
+def load_bench(path: Path) -> dict[str, Any]:
+    """Return the artifact of a benchmark. Raises StorageError, FormatError."""
+    from bitnet_engine.bench import load_report
+
+    return load_report(path)
+
+
+def bench_changes(baseline: Mapping[str, Any], now: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return how each measure of two artifacts has changed. Raises SettingError for another machine or model."""
+    from bitnet_engine.bench import changes
+
+    return [asdict(change) for change in changes(dict(baseline), dict(now))]
 
 
 def tell_ci(report: dict[str, Any], junit_file: Path | None) -> list[str]:

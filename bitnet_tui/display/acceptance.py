@@ -5,21 +5,23 @@ print("\\n".join(acceptance_lines(summary)))
 
 from typing import Any
 
-from bitnet_tui.core.text import number, safe
+from bitnet_tui.core.text import safe
 
 MARKS = {"GO": "✔", "NO-GO": "✘", "NO VERDICT": "?"}
 
 
 def condition_line(condition: dict[str, Any]) -> str:
     """Return one condition, its status first."""
-    seconds = f"{number(condition['seconds'], 1)} s"
+    seconds = f"{condition['seconds']:.1f} s"
     return f"{MARKS[condition['status']]} {condition['name']:<18}{seconds:>8}  {safe(condition['reason'], 400)}"
 
 
 def acceptance_lines(summary: dict[str, Any]) -> list[str]:
     """Return every condition and the verdict."""
     red = [condition["name"] for condition in summary["conditions"] if condition["status"] != "GO"]
-    why = f": {', '.join(red)}" if red else f", all {len(summary['conditions'])} conditions hold"
+    count = len(summary["conditions"])
+    held = f", all {count} conditions hold" if count > 1 else ", its one condition holds"
+    why = f": {', '.join(red)}" if red else held
     return [*map(condition_line, summary["conditions"]), "", f"{summary['verdict']}{why}"]
 
 

@@ -112,7 +112,7 @@ def judgement_lines(result: dict[str, Any]) -> list[str]:
 
 def _gate_lines(judgement: dict[str, Any]) -> list[str]:
     return [
-        f"{MARKS[gate['status']]} {gate['gate']:<12}{_number(gate['value'], 6):>10}  limit {gate['limit']:<6.6g} "
+        f"{MARKS[gate['status']]} {gate['gate']:<12}{_number(gate['value'], 6):>10}  limit {gate['limit']:<6.4g} "
         f"{gate['detail']}"
         for gate in judgement["gates"]
     ]
@@ -124,6 +124,7 @@ def _metric_lines(metrics: dict[str, Any]) -> list[str]:
     flips, ratio = metrics["flips"], metrics["delta_mean_nll"]
     same = metrics["same_top"]
     estimated = f", estimated on {tau_b['estimated']:,} tokens" if tau_b["estimated"] else ""
+    bootstrap = _bounds(ratio["bootstrap"]["interval"])
     kinds = "" if flips["real"] is None else f": {flips['near_tie']} near-ties, {flips['real']} real"
     return [
         f"tau-b       median {_number(tau_b['median'], 6)} · 1 % {_number(tau_b['p01'], 6)} · "
@@ -135,7 +136,7 @@ def _metric_lines(metrics: dict[str, Any]) -> list[str]:
         f"PPL         base {_number(metrics['perplexity_reference'], 6)} · "
         f"Q {_number(metrics['perplexity_candidate'], 6)} · Cor {_number(_percent(metrics['nll_correlation']), 2)} %",
         f"ln(PPL(Q)/PPL(base))  {_number(ratio['estimate'], 6)} ± {_number(ratio['standard_error'], 6)}"
-        f"{_interval(ratio['interval'])}; bootstrap{_bounds(ratio['bootstrap']['interval'])}",
+        f"{_interval(ratio['interval'])}{bootstrap and f'; bootstrap{bootstrap}'}",
         f"KLD         mean {_number(kl['mean'], 6)} · 99 % {_number(kl['p99'], 6)} · "
         f"median {_number(kl['median'], 6)} · max {_number(kl['max'], 6)} nats",
         f"Δp          mean {_number(_percent(delta_p['mean']), 3)} · RMS {_number(_percent(delta_p['rms']), 3)} · "

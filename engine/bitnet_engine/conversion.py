@@ -11,8 +11,6 @@ would lose. One tensor is in memory at a time. What was written is read back and
 """
 
 import os
-import shutil
-import tempfile
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +23,7 @@ from bitnet_engine.conversion_folder import Storage
 from bitnet_engine.conversion_source import Loss, Source
 from bitnet_engine.diffing import ModelDiff, TensorDiff, diff_steps
 from bitnet_engine.errors import BitnetError, SettingError, StorageError, UnsupportedError
-from bitnet_engine.files import write_atomic
+from bitnet_engine.files import unfinished_folder, write_atomic
 from bitnet_engine.formats import Checkpoint, I2SLayout, QuantType, Reading, open_checkpoint
 from bitnet_engine.formats.floats import WIDTHS
 from bitnet_engine.formats.gguf_writer import writing_gguf
@@ -171,29 +169,20 @@ def convert_steps(
         model = Source(checkpoint, allow_lossy=allow_lossy)
         model.check_rows(quant_type)
         write = _write_folder if form.folder else _write_gguf
-        # In a folder of this conversion's own until it is proved: a wrong file must never replace a right one,
-        # and two conversions must not meet.
-        unproved = _private_folder(target) / target.name
-        try:
-            yield from write(model, unproved, form)
-            size = yield from _verify(model, unproved)
-            _check_target(target, form, force=force)  # again: somebody may have put a file there meanwhile
-            os.replace(unproved, target)
-        except ValueError as error:
-            raise UnsupportedError(f"{checkpoint.path}: {quant_type} cannot hold this model: {error}") from error
-        except OSError as error:
-            raise StorageError(f"{target}: cannot be written: {error.strerror}") from error
-        finally:
-            _remove(unproved.parent)
+        # In a folder of its own until it is proved: a wrong file must never replace a right one.
+        with unfinished_folder(target) as folder:
+            unproved = folder / target.name
+            try:
+                yield from write(model, unproved, form)
+                size = yield from _verify(model, unproved)
+                _check_target(target, form, force=force)  # again: somebody may have put a file there meanwhile
+                os.replace(unproved, target)
+            except ValueError as error:
+                raise UnsupportedError(f"{checkpoint.path}: {quant_type} cannot hold this model: {error}") from error
+            except OSError as error:
+                raise StorageError(f"{target}: cannot be written: {error.strerror}") from error
         losses = tuple(model.losses.values())
         yield Conversion(str(source), str(target), quant_type, len(model.names), size, losses, checkpoint.reading)
-
-
-def _private_folder(target: Path) -> Path:
-    try:
-        return Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".unproved", dir=target.parent))
-    except OSError as error:
-        raise StorageError(f"{target}: cannot be written: {error.strerror}") from error
 
 
 def _is_folder(target: Path, quant_type: QuantType) -> bool:
@@ -282,10 +271,3 @@ def _is_known(model: Source, tensor: TensorDiff) -> bool:
         apart = tensor.max_abs if first is None or second is None else abs(first - second)
         return tensor.different == 0 and apart == loss.max_abs
     return tensor.max_abs == loss.max_abs
-
-
-def _remove(unproved: Path) -> None:
-    if unproved.is_dir():
-        shutil.rmtree(unproved, ignore_errors=True)
-    else:
-        unproved.unlink(missing_ok=True)

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from bitnet_engine.errors import StorageError
+from bitnet_engine.files import sweep
 
 PATIENCE = 10.0
 """Seconds to wait for the folder: a worker whose parent was killed ends in two, on a busy machine in several."""
@@ -35,7 +36,7 @@ def locked_folder(folder: Path) -> Iterator[int]:
         raise StorageError(f"{folder}: cannot be opened: {error.strerror}") from error
     try:
         _take(folder, descriptor)
-        _sweep(folder)
+        sweep(folder)
         yield descriptor
     finally:
         os.close(descriptor)
@@ -56,10 +57,3 @@ def _take(folder: Path, descriptor: int) -> None:
             raise StorageError(
                 f"{folder}: this file system cannot lock a folder ({error.strerror}); export to a local one."
             ) from error
-
-
-def _sweep(folder: Path) -> None:
-    # Nobody else writes here now: what is half written will never be finished.
-    for stray in folder.glob(".*.part"):
-        if stray.is_file() and not stray.is_symlink():
-            stray.unlink(missing_ok=True)

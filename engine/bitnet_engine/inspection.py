@@ -19,7 +19,6 @@ from typing import Any
 from bitnet_engine.errors import FormatError
 from bitnet_engine.findings import architecture, header_findings
 from bitnet_engine.formats import (
-    DEFAULT_LIMITS,
     TERNARY_TYPES,
     Checkpoint,
     Finding,
@@ -32,6 +31,7 @@ from bitnet_engine.formats import (
     open_checkpoint,
 )
 from bitnet_engine.formats.hf import ScaleMeaning, packed_scales, read_json
+from bitnet_engine.formats.limits import in_force
 from bitnet_engine.formats.statistics import TensorStats, tensor_stats, tensor_values
 from bitnet_engine.formats.strict_json import parse_object
 
@@ -107,7 +107,7 @@ class Summary:
 def inspect(
     path: str | os.PathLike[str],
     *,
-    limits: Limits = DEFAULT_LIMITS,
+    limits: Limits | None = None,
     i2s_layout: I2SLayout | None = None,
     kernel_config: Path | None = None,
 ) -> Summary:
@@ -116,6 +116,7 @@ def inspect(
     Raises:
         FormatError, SettingError, StorageError: as `open_checkpoint`.
     """
+    limits = limits or in_force()
     with open_checkpoint(path, limits=limits, i2s_layout=i2s_layout, kernel_config=kernel_config) as checkpoint:
         return _summarise(checkpoint, limits)
 

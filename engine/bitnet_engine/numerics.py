@@ -27,7 +27,7 @@ class Numerics(StrEnum):
 
     @classmethod
     def named(cls, name: str) -> "Numerics":
-        """Return the numerics called `name`.
+        """Return the numerics of that name.
 
         Raises:
             SettingError: none is.

@@ -18,8 +18,9 @@ import orjson
 import tokenizers
 
 from bitnet_engine.errors import FormatError, UnsupportedError
-from bitnet_engine.formats import DEFAULT_LIMITS, Checkpoint
+from bitnet_engine.formats import Checkpoint
 from bitnet_engine.formats.hf import read_file
+from bitnet_engine.formats.limits import in_force
 from bitnet_engine.formats.types import quoted
 from bitnet_engine.sentencepiece_backend import SentencePiece
 from bitnet_engine.tokenizer_gguf import Backend, build
@@ -163,7 +164,7 @@ def _json(file: Path | None) -> dict[str, Any]:
 
 
 def _bytes(file: Path) -> bytes:
-    return read_file(file, DEFAULT_LIMITS.tokenizer_bytes, "tokenizer_bytes")
+    return read_file(file, in_force().tokenizer_bytes, "tokenizer_bytes")
 
 
 def _parse(file: Path) -> tokenizers.Tokenizer:

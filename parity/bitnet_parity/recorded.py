@@ -11,13 +11,10 @@ the text's sha256: enough to compare tokenizers, and to name ids, without it. Th
 Knows no model.
 """
 
-import fcntl
-import glob
 import hashlib
 import os
-import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -26,13 +23,14 @@ import numpy as np
 import orjson
 
 from bitnet_engine.errors import BitnetError, FormatError, StorageError
-from bitnet_engine.files import write_atomic
+from bitnet_engine.files import unfinished_folder, write_atomic
 from bitnet_engine.formats import OutTensor, QuantType
 from bitnet_engine.formats.cursor import SourceFile
+from bitnet_engine.formats.limits import in_force
 from bitnet_engine.formats.safetensors import read_header
 from bitnet_engine.formats.safetensors_writer import writing_safetensors
 from bitnet_engine.formats.strict_json import parse_object
-from bitnet_engine.formats.types import DEFAULT_LIMITS
+from bitnet_engine.formats.types import raised_by
 from bitnet_parity.sources import TokenizerSource
 from bitnet_parity.tokenization import BATTERY
 
@@ -45,7 +43,7 @@ class Recorder:
     """Writes a recording. `facts` are the caller's words about model, stamp and settings, JSON-ready.
 
     Raises:
-        StorageError: the folder is there already and not empty, or cannot be written.
+        StorageError: the folder is there already and not empty, is being written by another, or cannot be written.
     """
 
     def __init__(self, folder: Path, tokenizer: TokenizerSource, facts: Mapping[str, Any]) -> None:
@@ -57,13 +55,8 @@ class Recorder:
         self._vocab = 0
         for text in BATTERY:
             self.encoded(text, tokenizer.encode(text, bos=False))
-        try:
-            _sweep(folder)
-            self._unfinished = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".part", dir=folder.parent))
-            self._lock = os.open(self._unfinished, os.O_RDONLY)
-            fcntl.flock(self._lock, fcntl.LOCK_EX)
-        except OSError as error:
-            raise StorageError(f"{folder}: cannot be written: {error.strerror}") from error
+        self._open = ExitStack()
+        self._unfinished = self._open.enter_context(unfinished_folder(folder))
 
     def __enter__(self) -> "Recorder":
         return self
@@ -88,12 +81,9 @@ class Recorder:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        try:
+        with self._open:
             if kind is None:
                 self._finish()
-        finally:
-            shutil.rmtree(self._unfinished, ignore_errors=True)
-            os.close(self._lock)
 
     def _finish(self) -> None:
         index = {
@@ -137,10 +127,8 @@ class Recording:
         path = folder / INDEX
         source = SourceFile.open(path)
         try:
-            if source.size > DEFAULT_LIMITS.header_bytes:
-                raise FormatError(
-                    f"{path}: {source.size} bytes; an index of up to {DEFAULT_LIMITS.header_bytes} is read"
-                )
+            if source.size > (most := in_force().header_bytes):
+                raise FormatError(f"{path}: has {source.size} bytes, the limit is {most}; {raised_by('header_bytes')}")
             index, _ = parse_object(source.read(0, source.size), path, where="the index")
         finally:
             source.close()
@@ -178,7 +166,7 @@ class Recording:
         path = self._folder / window["file"]
         source = SourceFile.open(path)
         try:
-            tensors = {tensor.name: tensor for tensor in read_header(source, DEFAULT_LIMITS).tensors}
+            tensors = {tensor.name: tensor for tensor in read_header(source, in_force()).tensors}
             tensor, shape = tensors.get("logits"), (len(window["tokens"]), self.vocab)
             if tensor is None or tensor.type is not QuantType.F32 or tensor.shape != shape:
                 raise FormatError(f"{path}: holds no tensor 'logits' of F32 {list(shape)}; record again")
@@ -218,21 +206,6 @@ class RecordedTokenizer:
     def piece(self, token: int) -> str:
         """Return the text of one id."""
         return self._pieces[token]
-
-
-def _sweep(folder: Path) -> None:
-    """Remove what a killed recording of `folder` left: one that lives holds a lock on it."""
-    for stray in folder.parent.glob(f".{glob.escape(folder.name)}.*.part"):
-        if stray.is_symlink() or not stray.is_dir():
-            continue
-        descriptor = os.open(stray, os.O_RDONLY)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(stray, ignore_errors=True)
-        except BlockingIOError:
-            pass
-        finally:
-            os.close(descriptor)
 
 
 def _key(text: str) -> str:

@@ -127,7 +127,7 @@ SPECIAL = [
     Case("fifo", _fifo, BAD, "is a FIFO"),
     Case("device", lambda _: Path("/dev/zero"), BAD, "is a character device"),
     Case("link-loop", _link_loop, IO, "cannot be opened"),
-    Case("sparse", _sparse, BAD, "past the header limit of 268435456 bytes; raise the limit header_bytes"),
+    Case("sparse", _sparse, BAD, "past the header limit of 268435456 bytes; raise it with --limit header_bytes=N"),
     Case("empty-folder", lambda folder: folder, BAD, "holds no model: looked for model.safetensors"),
     _folder("pytorch-folder", {"pytorch_model.bin": _zip()}, "holds no model"),
     _folder("two-ggufs", {"a.gguf": b"", "b.gguf": b""}, "holds 'a.gguf', 'b.gguf'; pass one of them"),
@@ -214,8 +214,11 @@ GGUF = [
         gguf_head(tensors=1) + text("w") + struct.pack("<I", 2**31) + bytes(64),
         "tensor 'w' has 2147483648 dimensions; up to 8 are allowed",
     ),
-    _tensor("shape-wraps", Tensor("w", 0, (2**32, 2**32), 0), "more weights than 63 bits can count"),
-    _tensor("shape-wraps-with-zero", Tensor("w", 0, (2**63, 0), 0), "more weights than 63 bits can count"),
+    _tensor("shape-wraps", Tensor("w", 0, (2**32, 2**32), 0), "more elements than 60 bits can count"),
+    _tensor("shape-wraps-with-zero", Tensor("w", 0, (2**63, 0), 0), "no element, and extents beyond 16777216"),
+    # numpy counts an empty array without its zeros; what is kept for each of its columns no byte of the file bounds.
+    _tensor("shape-wraps-in-bytes", Tensor("w", 0, (2**61, 0), 0), "no element, and extents beyond 16777216"),
+    _tensor("shape-empty-and-wide", Tensor("w", 35, (2**40, 0), 0), "no element, and extents beyond 16777216"),
     _tensor("shape-large", Tensor("w", 0, (2**20, 2**20), 0), "truncated: its tensors end at byte 4398046511200"),
     _tensor("shape-block", Tensor("w", 8, (33,), 0), "the shape (33,), which Q8_0 (type id 8) cannot store"),
     _tensor("shape-i2_s", Tensor("w", 36, (3,), 0), "the shape (3,), which I2_S (type id 36) cannot store"),
@@ -273,7 +276,7 @@ SAFETENSORS = [
     _safe(
         "json-limit",
         safetensors_raw(b"{" + bytes(17 << 20)),
-        "of JSON, the limit is 16777216; raise the limit json_bytes",
+        "of JSON, the limit is 16777216; raise it with --limit json_bytes=N",
     ),
     _safe("many", safetensors_raw(b'{"a":[' + b"{}," * 900_000 + b"{}]}"), "more than 200000 tensors"),
     _header("metadata", {"__metadata__": {"a": 1}}, "__metadata__ of the header must map strings to strings"),
@@ -295,7 +298,8 @@ SAFETENSORS = [
     _header("hole", {"a": entry("U8", [4], 0, 4), "b": entry("U8", [8], 8, 16)}, "4 bytes before tensor 'b'"),
     _header("overlap", {"a": entry("U8", [8], 0, 8), "b": entry("U8", [12], 4, 16)}, "tensors 'a' (up to byte"),
     _header("truncated", {"a": entry("U8", [8], 0, 8), "b": entry("U8", [12], 8, 20)}, "the first one cut is 'b'"),
-    _header("unknown-huge", {"w": entry("F3", [2**62, 4], 0, 16)}, "more numbers than 63 bits can count"),
+    _header("unknown-huge", {"w": entry("F3", [2**62, 4], 0, 16)}, "more elements than 60 bits can count"),
+    _header("shape-wraps-with-zero", {"w": entry("F32", [0, 2**61], 0, 0)}, "no element, and extents beyond 16777216"),
 ]
 
 FOLDERS = [

@@ -59,7 +59,7 @@ JSON = [
     _raw("bom", b"\xef\xbb\xbf{}"),
     _raw("nan", b'{"model": NaN}'),
     _raw("utf8", b'{"\xff": 1}', "not UTF-8 at byte 2", ""),
-    Case("tokenizer-sparse", _sparse, BAD, "raise the limit tokenizer_bytes to read it", TOKENIZING),
+    Case("tokenizer-sparse", _sparse, BAD, "raise it with --limit tokenizer_bytes=N", TOKENIZING),
     Case("tokenizer-none", files(model_folder()), BAD, "there is no tokenizer.json or tokenizer.model", TOKENIZING),
     _json("no-model", model=None),
     _json("version", version="9"),

@@ -7,16 +7,21 @@ import pytest
 
 from bitnet_tui.cli.parity_command import run_exporting
 from bitnet_tui.core.acceptance import Trial, exit_code, summary, try_all
+from bitnet_tui.core.events import dumps
 from bitnet_tui.core.session import BitnetError
+from docs import schemas
+from tests.tui.test_schema import fits
 
+SCHEMAS = schemas.schemas()
 NANO = Path(__file__).parents[2] / "samples" / "nano"
 PACKED, I2_S = str(NANO / "packed"), str(NANO / "model-i2_s.gguf")
 
 
 def tried(folder, *names, reference=PACKED, candidate=I2_S, run=run_exporting, **more):
-    """The summary of the conditions `names`, and the reason of the last."""
+    """The summary of the conditions `names`, which is what its schema says, and the last of them."""
     trial = Trial(reference, candidate, folder / "artifacts", run, **{"max_tokens": 480, **more})
     result = summary(trial, try_all(trial, names))
+    assert fits(json.loads(dumps(result)), SCHEMAS["acceptance.schema.json"]) == []
     return result, result["conditions"][-1]
 
 
@@ -27,6 +32,41 @@ def broken(folder, fault, **more):
     path = folder / f"{fault}.gguf"
     inject_file(PACKED, path, fault, 1, QuantType.I2_S, **more)
     return str(path)
+
+
+def reporting(**fields):
+    """A runner whose every report is `fields`."""
+    return lambda _request: fields
+
+
+@pytest.mark.parametrize(
+    ("device", "kernel", "code", "said"),
+    [
+        ("cpu: cpu", "xla (there is no compiler)", 1, "it was xla (there is no compiler)"),
+        ("cpu: cpu", None, 5, "no kernel of this engine multiplied"),
+        ("cpu: cpu", "native avx2", 0, "kernel native avx2"),
+        ("gpu: H100", "xla (no processor)", 0, "kernel xla"),
+    ],
+)
+def test_another_kernel_than_the_one_for_this_machine(tmp_path, device, kernel, code, said):
+    """Red when an audit passes on the slower stand-in of the kernel that is shipped, or refuses a GPU."""
+    facts = dict.fromkeys(["platform", "wsl2", "cpu", "isa", "threads", "versions", "determinism"])
+    run = reporting(stamp={**facts, "device": device, "kernel": kernel})
+    result, last = tried(tmp_path, "environment", run=run)
+    assert exit_code(result) == code
+    assert said in last["reason"]
+
+
+@pytest.mark.parametrize(
+    ("weights", "code", "said"),
+    [(None, 5, "no file of weights"), ({}, 0, "the profile fp32 sets no limit for stored weights")],
+)
+def test_weights_that_nobody_compared(tmp_path, weights, code, said):
+    """Red when a condition that could not be tried passes, or a profile without limits for weights cannot accept."""
+    run = reporting(weights=weights, judgement={"profile": "fp32", "gates": []})
+    result, last = tried(tmp_path, "weights", run=run)
+    assert exit_code(result) == code
+    assert said in last["reason"]
 
 
 def test_a_missing_side(tmp_path):
@@ -45,16 +85,17 @@ def test_a_header_with_an_error(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("gate", "fault", "more"),
+    ("gate", "fault", "more", "tokens"),
     [
-        ("tokenizer", "bos-missing", {}),
-        ("belief", "signs-flipped", {"everywhere": True}),
-        ("probability", "activation-other", {}),
+        ("tokenizer", "bos-missing", {}, 24),
+        ("belief", "signs-flipped", {"everywhere": True}, 48),
+        ("probability", "activation-other", {}, 480),
+        ("weights", "scale-gain", {}, 24),
     ],
 )
-def test_a_gate_that_fails(tmp_path, gate, fault, more):
+def test_a_gate_that_fails(tmp_path, gate, fault, more, tokens):
     """Red when a candidate that a parity gate rejects is accepted."""
-    result, last = tried(tmp_path, gate, candidate=broken(tmp_path, fault, **more))
+    result, last = tried(tmp_path, gate, candidate=broken(tmp_path, fault, **more), max_tokens=tokens)
     assert (exit_code(result), last["name"], last["status"]) == (1, gate, "NO-GO")
     assert "limit" in last["reason"]
 
@@ -72,7 +113,7 @@ def test_too_little_text_is_no_verdict(tmp_path):
 def test_an_answer_that_is_another_the_second_time(tmp_path):
     """Red when a model that answers otherwise in a fresh process is accepted."""
     check = {"name": "logits again", "label": "not reproducible"}
-    result, last = tried(tmp_path, "determinism", run=lambda request: {"checks": [check], "holds": False})
+    result, last = tried(tmp_path, "determinism", run=reporting(checks=[check], holds=False))
     assert exit_code(result) == 1
     assert last["reason"] == "logits again: not reproducible"
 
@@ -96,7 +137,13 @@ def test_gates_that_cannot_turn_red(tmp_path):
 def test_a_speed_gate_that_cannot_turn_red(tmp_path, monkeypatch):
     """Red when nobody notices that the speed gate lets everything through."""
     monkeypatch.setattr("bitnet_engine.bench.turns.status_of", lambda interval: "PASS")
-    result, last = tried(tmp_path, "gates operational")
+    gates = [{"gate": gate, "status": "FAIL"} for gate in ("tokenizer", "belief", "probability", "weights")]
+    verdicts = iter(["PASS", "FAIL", "FAIL"])  # the sound copy is the first
+
+    def alive(_request):
+        return {"judgement": {"verdict": next(verdicts), "gates": gates}}
+
+    result, last = tried(tmp_path, "gates operational", run=alive)
     assert exit_code(result) == 1
     assert "the gate 'performance' is PASS where it takes 1.25 times as long" in last["reason"]
 
@@ -196,6 +243,7 @@ def test_two_files_of_one_model_are_as_fast_as_each_other(tmp_path):
     """Red when the turns of two sides are mixed up, or a model is found slower than itself by as much as is asked."""
     report = run_exporting({"kind": "turns", "reference": I2_S, "candidate": I2_S})
     assert [gate["gate"].split(",")[0] for gate in report["gates"]] == ["decode@64", "ttft[32]", "prefill[32]"]
+    assert fits(json.loads(dumps(report)), SCHEMAS["turns.schema.json"]) == []
     assert all(0.5 < gate["value"] < 2 for gate in report["gates"])
     assert all(gate["interval"][0] <= gate["value"] <= gate["interval"][1] for gate in report["gates"])
 

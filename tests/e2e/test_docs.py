@@ -7,6 +7,7 @@ import click
 import pytest
 
 from bitnet_tui.cli.main import COMMANDS, OPEN, bitnet_tui
+from docs import commands
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([ROOT / "README.md", ROOT / "SECURITY.md", *(ROOT / "docs").rglob("*.md"), *ROOT.glob("*/README.md")])
@@ -19,7 +20,7 @@ def options_of(name: str) -> set[str]:
     command = bitnet_tui.get_command(click.Context(bitnet_tui), name)
     assert command is not None
     nested = command.commands.values() if isinstance(command, click.Group) else ()
-    found = {"--help", "-h", "--debug"}
+    found = {"--help", "-h", "--debug", "--limit"}
     for each in (command, *nested):
         found |= {spelling for parameter in each.params for spelling in (*parameter.opts, *parameter.secondary_opts)}
     return found
@@ -64,6 +65,12 @@ def test_every_link_leads_somewhere(page):
             titles = re.findall(r"^#+ (.*)$", target.read_text(encoding="utf-8"), re.MULTILINE)
             slugs = {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
             assert heading in slugs, link
+
+
+def test_the_help_in_the_docs_is_that_of_the_commands():
+    """Red when an option changes and docs/commands.md does not: run `python docs/commands.py`."""
+    # Words, not lines: another version of click breaks them elsewhere.
+    assert commands.PAGE.read_text(encoding="utf-8").split() == commands.page().split()
 
 
 def test_every_word_of_the_glossary_stands_once_and_in_order():

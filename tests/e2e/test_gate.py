@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from docs import schemas
 from tests.e2e.program import run
+from tests.tui.test_schema import fits
 
 NANO = Path(__file__).parents[2] / "samples" / "nano"
 
@@ -41,7 +43,7 @@ def test_all_there_and_holding_is_go(folder, lane):
     """Red when a lane asks for what no command writes."""
     done = run("gate", lane, folder)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.splitlines()[-1].startswith("GO, all ")
+    assert done.stdout.splitlines()[-1].startswith("GO, ")
 
 
 @pytest.mark.parametrize(
@@ -59,6 +61,7 @@ def test_what_is_missing_is_no_verdict(folder, lane, missing, made_by):
     done = run("gate", lane, folder, "--json")
     assert done.returncode == 5
     result = json.loads(done.stdout)
+    assert fits(result, schemas.schemas()["gate.schema.json"]) == []
     assert result["verdict"] == "NO-GO"
     (red,) = [condition for condition in result["conditions"] if condition["status"] != "GO"]
     assert red["status"] == "NO VERDICT"

@@ -306,17 +306,19 @@ def test_a_matrix_of_zeros_survives(tmp_path, packed):
     assert engine.diff(source, tmp_path / "b.gguf").identical
 
 
-def test_another_conversion_and_a_stray_folder_are_left_alone(tmp_path, packed):
-    """Red when two conversions to one target share a name for what they write, and each removes the other's."""
-    stray = tmp_path / ".model.gguf.unproved"
-    stray.mkdir()
-    (stray / "notes").write_text("keep")
-    first = convert_steps(packed, tmp_path / "model.gguf", engine.QuantType.I2_S, force=True)
+def test_one_conversion_of_a_target_and_nothing_left_of_a_killed_one(tmp_path, packed):
+    """Red when two conversions race for one name, a kill leaves gigabytes, or the sweep takes what is not its own."""
+    for name in (".model.gguf.killed.part", ".model.gguf.x.killed.part", ".model.gguf.unproved"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "notes").write_text("keep")
+    first = convert_steps(packed, tmp_path / "model.gguf", engine.QuantType.I2_S)
     next(first)
-    engine.convert(packed, tmp_path / "model.gguf", engine.QuantType.I2_S)
+    with pytest.raises(engine.StorageError, match=r"model\.gguf: is being written by another process"):
+        engine.convert(packed, tmp_path / "model.gguf", engine.QuantType.I2_S)
+    engine.convert(packed, tmp_path / "model", engine.QuantType.HF_PACKED)  # a name that begins the other's
     list(first)
-    assert (stray / "notes").read_text() == "keep"
-    assert sorted(path.name for path in tmp_path.iterdir()) == [".model.gguf.unproved", "model.gguf"]
+    left = sorted(path.name for path in tmp_path.iterdir())
+    assert left == [".model.gguf.unproved", ".model.gguf.x.killed.part", "model", "model.gguf"]
     assert engine.diff(packed, tmp_path / "model.gguf").identical
 
 

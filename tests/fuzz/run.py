@@ -72,7 +72,8 @@ def guided(name: str, seconds: int) -> None:
 
     corpus = tempfile.mkdtemp(prefix=f"fuzz-{name}-")
     write_seeds(name, Path(corpus))
-    flags = [f"-max_total_time={seconds}", f"-max_len={LARGEST}", "-rss_limit_mb=2048", "-timeout=10"]
+    # A hang is 90 s: a machine that others measure on stands still for up to 45 of them.
+    flags = [f"-max_total_time={seconds}", f"-max_len={LARGEST}", "-rss_limit_mb=2048", "-timeout=90"]
     # Not instrument_imports, which misses the finder of an editable install, nor instrument_all: it takes minutes.
     for function in own_functions():
         atheris.instrument_func(function)

@@ -146,17 +146,14 @@ def test_a_folder_in_use_is_not_overwritten(folder, corpus):
 
 
 def test_what_a_killed_recording_left_is_removed(corpus, tmp_path):
-    """Red when every kill leaves gigabytes, or a recording that still runs loses its windows."""
+    """Red when every kill leaves gigabytes, or two recordings of one name go on side by side."""
     (tmp_path / ".r.killed.part").mkdir()
     (tmp_path / ".r.killed.part" / "000000.safetensors").write_bytes(b"x")
     (tmp_path / ".other.part").mkdir()
     with Recorder(tmp_path / "r", Bytes(), {}):
-        record(tmp_path / "r", Bigram(), corpus, Bytes())  # while the other runs, and to its end
-        left = sorted(path.name for path in tmp_path.iterdir())
-        assert [name for name in left if not name.startswith(".r.")] == [".other.part", "r"]
-        assert len([name for name in left if name.startswith(".r.") and name != ".r.killed.part"]) == 1
-        assert ".r.killed.part" not in left
-        Recording.open(tmp_path / "r")
-        (tmp_path / "r" / INDEX).unlink()
-        for path in (tmp_path / "r").iterdir():
-            path.unlink()
+        with pytest.raises(StorageError, match="r: is being written by another process"):
+            record(tmp_path / "r", Bigram(), corpus, Bytes())
+        record(tmp_path / "r.2", Bigram(), corpus, Bytes())
+        left = [path.name for path in tmp_path.iterdir() if not path.name.startswith(".r.")]
+        assert sorted(left) == [".other.part", "r.2"]
+        assert not (tmp_path / ".r.killed.part").exists()

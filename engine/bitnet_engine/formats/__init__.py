@@ -14,6 +14,7 @@
     cursor.py        positional reads        types.py         the nouns
     byte_order.py    big-endian tensors      lookup_tables.py  TL1 and TL2 by their kernel config
     floats.py        floats in and rounded   safetensors_writer.py  SafeTensors out
+    limits.py        what a header may ask
 
 Nothing here knows an architecture or a tokenizer.
 """

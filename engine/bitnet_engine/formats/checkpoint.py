@@ -22,11 +22,11 @@ from bitnet_engine.errors import FormatError, SettingError, UnsupportedError
 from bitnet_engine.formats import dense, gguf, hf, safetensors
 from bitnet_engine.formats.byte_order import to_little
 from bitnet_engine.formats.cursor import SourceFile, stat_path
+from bitnet_engine.formats.limits import in_force
 from bitnet_engine.formats.lookup_tables import Kernels, read_kernel_config
 from bitnet_engine.formats.sniff import Format, extension_finding, sniff
 from bitnet_engine.formats.ternary import UNPACKERS, one_scale, packing_of, shape_problem, unpack_hf, unpack_i2_s
 from bitnet_engine.formats.types import (
-    DEFAULT_LIMITS,
     TERNARY_TYPES,
     ByteOrder,
     Finding,
@@ -99,7 +99,7 @@ class Checkpoint:
         *,
         i2s_layout: I2SLayout | None = None,
         kernel_config: Path | None = None,
-        limits: Limits = DEFAULT_LIMITS,
+        limits: Limits | None = None,
     ) -> "Checkpoint":
         """Return this checkpoint read with what a caller knows of it; the same open files, closed with either.
 
@@ -108,7 +108,7 @@ class Checkpoint:
             SettingError: there is no tensor of the type that one of the two describes.
             StorageError: `kernel_config` cannot be read.
         """
-        kernels = None if kernel_config is None else read_kernel_config(kernel_config, limits)
+        kernels = None if kernel_config is None else read_kernel_config(kernel_config, limits or in_force())
         if i2s_layout is not None and not self.holds(QuantType.I2_S):
             raise SettingError(
                 f"{self.path}: holds no I2_S tensor, so no I2_S layout {i2s_layout} either; leave it out"
@@ -324,7 +324,7 @@ class Checkpoint:
 def open_checkpoint(
     path: str | os.PathLike[str],
     *,
-    limits: Limits = DEFAULT_LIMITS,
+    limits: Limits | None = None,
     i2s_layout: I2SLayout | None = None,
     kernel_config: Path | None = None,
 ) -> Checkpoint:
@@ -333,6 +333,7 @@ def open_checkpoint(
     The first bytes decide what a file is; its name only earns a finding where it claims another format. Two
     things no file states: `i2s_layout`, how I2_S tensors are ordered (without it, A), and the tiles of TL1 and
     TL2 tensors, which are in the `kernel_config` of the build that wrote it (without it they are not decoded).
+    Without `limits` those of the process hold (`formats.limits`).
 
     Raises:
         FormatError: nothing is there, or it is no model, or its header is wrong or beyond `limits`, or
@@ -340,7 +341,7 @@ def open_checkpoint(
         SettingError: `i2s_layout` or `kernel_config` is given and the file holds no tensor of that type.
         StorageError: it cannot be read, or changes meanwhile.
     """
-    place = Path(path)
+    place, limits = Path(path), limits or in_force()
     folder = stat.S_ISDIR(stat_path(place).st_mode)
     checkpoint = _open_files(place, hf.find_files(place, limits) if folder else hf.Layout([place]), limits)
     try:

@@ -17,7 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from bitnet_engine.errors import FormatError, StorageError
-from bitnet_engine.formats.types import ByteOrder
+from bitnet_engine.formats.types import ByteOrder, raised_by
 
 WINDOW = 1 << 18
 """Bytes of header read at a time."""
@@ -163,7 +163,7 @@ class HeaderCursor:
         if self.position + count <= self._source.size:
             raise self.error(
                 f"{what} at byte {self.position} needs {count} bytes, past the header limit of {self._limit} "
-                f"bytes; raise the limit header_bytes to read it"
+                f"bytes; {raised_by('header_bytes')}"
             )
         raise self.error(
             f"{what} at byte {self.position} needs {count} bytes, {max(self.remaining, 0)} are left; "

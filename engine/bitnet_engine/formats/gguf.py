@@ -13,13 +13,12 @@ from typing import Any
 from bitnet_engine.formats.cursor import HeaderCursor, SourceFile
 from bitnet_engine.formats.gguf_layout import DeclaredTensor, place
 from bitnet_engine.formats.metadata import MetadataReader
-from bitnet_engine.formats.types import ByteOrder, Finding, Limits, TensorInfo, quoted
+from bitnet_engine.formats.types import ByteOrder, Finding, Limits, TensorInfo, impossible, quoted, raised_by
 
 MAGIC = b"GGUF"
 DEFAULT_ALIGNMENT = 32
 
 _LARGEST_ALIGNMENT = 1 << 20
-_LARGEST_COUNT = 2**63 - 1
 _SMALLEST_TENSOR = 8 + 4 + 4 + 8
 """An empty name, no dimensions, a type and an offset."""
 _SMALLEST_HEADER = 24
@@ -92,9 +91,7 @@ def _alignment(cursor: HeaderCursor, metadata: dict[str, Any]) -> int:
 
 def _tensors(cursor: HeaderCursor, count: int, limits: Limits) -> list[DeclaredTensor]:
     if count > limits.tensors:
-        raise cursor.error(
-            f"declares {count} tensors, the limit is {limits.tensors}; raise the limit tensors to read it"
-        )
+        raise cursor.error(f"declares {count} tensors, the limit is {limits.tensors}; {raised_by('tensors')}")
     cursor.need(count * _SMALLEST_TENSOR, f"the table of {count} tensors")
     names: set[str] = set()
     declared: list[DeclaredTensor] = []
@@ -116,10 +113,8 @@ def _tensor(cursor: HeaderCursor, name: str, limits: Limits) -> DeclaredTensor:
     extents = [cursor.u64(what) for _ in range(dimensions)]
     type_id, offset = cursor.u32(what), cursor.u64(what)
     tensor = DeclaredTensor(name, type_id, tuple(reversed(extents)), offset)
-    if tensor.count > _LARGEST_COUNT or max(extents, default=0) > _LARGEST_COUNT:
-        raise cursor.error(
-            f"{what} has the shape {tensor.shape}, more weights than 63 bits can count; the file is corrupt"
-        )
+    if problem := impossible(tensor.shape):
+        raise cursor.error(f"{what} has the shape {tensor.shape}, {problem}; the file is corrupt")
     return tensor
 
 

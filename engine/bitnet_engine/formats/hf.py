@@ -17,7 +17,7 @@ from typing import Any, Literal
 from bitnet_engine.errors import FormatError, StorageError
 from bitnet_engine.formats.cursor import SourceFile
 from bitnet_engine.formats.strict_json import parse_object
-from bitnet_engine.formats.types import Finding, Limits, QuantType, TensorInfo, quoted
+from bitnet_engine.formats.types import Finding, Limits, QuantType, TensorInfo, quoted, raised_by
 
 ScaleMeaning = Literal["multiply", "divide"]
 """multiply: weight = trit * weight_scale. divide: weight = trit / weight_scale."""
@@ -111,9 +111,7 @@ def read_file(path: Path, limit: int, name: str) -> bytes:
     source = SourceFile.open(path)
     try:
         if source.size > limit:
-            raise FormatError(
-                f"{path}: has {source.size} bytes, the limit is {limit}; raise the limit {name} to read it"
-            )
+            raise FormatError(f"{path}: has {source.size} bytes, the limit is {limit}; {raised_by(name)}")
         return source.read(0, source.size)
     finally:
         source.close()

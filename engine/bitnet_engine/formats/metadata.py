@@ -15,7 +15,7 @@ import numpy as np
 
 from bitnet_engine.errors import FormatError
 from bitnet_engine.formats.cursor import HeaderCursor, SourceFile
-from bitnet_engine.formats.types import ByteOrder, Limits, quoted
+from bitnet_engine.formats.types import ByteOrder, Limits, quoted, raised_by
 
 _STRING, _ARRAY, _BOOL = 8, 9, 7
 
@@ -111,7 +111,7 @@ class MetadataReader:
         if count > self._limits.metadata_keys:
             raise cursor.error(
                 f"declares {count} metadata keys, the limit is {self._limits.metadata_keys}; "
-                f"raise the limit metadata_keys to read it"
+                f"{raised_by('metadata_keys')}"
             )
         cursor.need(count * _SMALLEST_PAIR, f"the metadata of {count} keys")
         pairs: dict[str, Any] = {}
@@ -146,7 +146,7 @@ class MetadataReader:
             if self._strings_left < 0:
                 raise cursor.error(
                     f"{what} brings the strings of the metadata past {self._limits.metadata_strings}; "
-                    f"raise the limit metadata_strings to read it"
+                    f"{raised_by('metadata_strings')}"
                 )
             cursor.skip_strings(count, what)
         else:

@@ -14,7 +14,7 @@ from typing import Any
 from bitnet_engine.errors import FormatError
 from bitnet_engine.formats.cursor import SourceFile
 from bitnet_engine.formats.strict_json import parse_object
-from bitnet_engine.formats.types import Finding, Limits, QuantType, TensorInfo, quoted
+from bitnet_engine.formats.types import Finding, Limits, QuantType, TensorInfo, impossible, quoted, raised_by
 
 DTYPES: dict[str, tuple[QuantType, int]] = {
     "BOOL": (QuantType.BOOL, 1),
@@ -87,14 +87,12 @@ def _entries(source: SourceFile, limits: Limits) -> tuple[dict[str, Any], int]:
     if length > limits.json_bytes:
         raise FormatError(
             f"{source.path}: the header declares {length} bytes of JSON, the limit is {limits.json_bytes}; "
-            f"raise the limit json_bytes to read it"
+            f"{raised_by('json_bytes')}"
         )
     data = source.read(PREFIX, length)
     # Counted before parsing: every parsed object costs a hundred times its two bytes.
     if data.count(b"{") + data.count(b"[") > 4 * limits.tensors:
-        raise FormatError(
-            f"{source.path}: the header holds more than {limits.tensors} tensors; raise the limit tensors to read it"
-        )
+        raise FormatError(f"{source.path}: the header holds more than {limits.tensors} tensors; {raised_by('tensors')}")
     entries, _ = parse_object(data, source.path, where="the header", values=limits.json_values)
     _check_metadata(source, entries.pop("__metadata__", {}))
     return entries, PREFIX + length
@@ -122,8 +120,8 @@ def _tensor(source: SourceFile, name: str, entry: Any, data_start: int, limits: 
             name,
             f"is {kind} {shape}, {prod(shape) * width} bytes, but data_offsets span {end - begin}",
         )
-    if prod(shape) >= 2**63:
-        raise _bad(source, name, f"has the shape {shape}, more numbers than 63 bits can count")
+    if problem := impossible(shape):
+        raise _bad(source, name, f"has the shape {shape}, {problem}")
     info = TensorInfo(name, kind, None, tuple(shape), source.path, data_start + begin, end - begin)
     return info, entry["dtype"]
 

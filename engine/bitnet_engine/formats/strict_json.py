@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from bitnet_engine.errors import FormatError
-from bitnet_engine.formats.types import DEFAULT_LIMITS, quoted
+from bitnet_engine.formats.types import DEFAULT_LIMITS, quoted, raised_by
 
 _LARGEST_INT = 2**64 - 1
 
@@ -36,7 +36,7 @@ def parse_object(
     """
     # Counted before parsing: a parsed value costs up to thirty times its bytes.
     if data.count(b",") + data.count(b"[") + data.count(b"{") > values:
-        raise FormatError(f"{path}: {where} holds more than {values} values; raise the limit json_values to read it")
+        raise FormatError(f"{path}: {where} holds more than {values} values; {raised_by('json_values')}")
     repeated: list[str] = []
 
     def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -6,6 +6,7 @@
 Shapes are in torch order, `[out, in]`, whatever the file writes. Knows sizes; reads and decodes nothing.
 """
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from math import prod
@@ -160,7 +161,8 @@ class Finding:
 class Limits:
     """How much a header may ask for before it is refused; an honest model stays far below each.
 
-    The largest vocabularies in use need 14 MB of header and half a million strings.
+    The largest vocabularies in use need 14 MB of header and half a million strings. Which are in force in a process,
+    `formats.limits` says.
     """
 
     header_bytes: int = 256 * 1024 * 1024
@@ -174,6 +176,11 @@ class Limits:
 
 
 DEFAULT_LIMITS = Limits()
+
+
+def raised_by(name: str) -> str:
+    """Return what a message says of a limit that refused."""
+    return f"raise it with --limit {name}=N"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -225,6 +232,21 @@ class StoredTrits:
     data: bytes
     shape: tuple[int, int]
     scale: float
+
+
+def impossible(shape: Sequence[int]) -> str | None:
+    """Return why no array of `shape` can be, or None: 8 bytes for each element have to fit in 63 bits.
+
+    An extent of 0 makes it empty and no smaller: numpy counts the others, and what is kept for each row or column of it
+    is bounded by no byte of the file.
+    """
+    count = prod(extent or 1 for extent in shape)
+    if 0 in shape and count > _LARGEST_EMPTY:
+        return f"no element, and extents beyond {_LARGEST_EMPTY}"
+    return "more elements than 60 bits can count" if count >= 2**60 else None
+
+
+_LARGEST_EMPTY = 1 << 24
 
 
 def quoted(name: str) -> str:

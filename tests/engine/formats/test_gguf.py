@@ -7,9 +7,10 @@ import gguf
 import numpy as np
 import pytest
 
-from bitnet_engine.errors import BitnetError, FormatError, UnsupportedError
+from bitnet_engine.errors import BitnetError, FormatError, SettingError, UnsupportedError
 from bitnet_engine.formats import Limits, MetadataArray, QuantType, open_checkpoint
 from bitnet_engine.formats.ggml_types import BLOCKS, GGML_TYPES, byte_size, candidates
+from bitnet_engine.formats.limits import in_force
 from bitnet_engine.formats.statistics import tensor_stats
 from tests.badfiles.builders import Tensor, f32, gguf_file, small_gguf, string, strings, u32
 
@@ -202,9 +203,29 @@ def test_limits_name_themselves(tmp_path: Path, limit: str):
     """A limit that cannot be found out, and so cannot be raised for an honest giant."""
     path = tmp_path / "small.gguf"
     path.write_bytes(small_gguf())
-    with pytest.raises(FormatError, match=f"raise the limit {limit}"):
+    with pytest.raises(FormatError, match=f"raise it with --limit {limit}=N"):
         open_checkpoint(path, limits=Limits(**{limit: 2 if limit != "header_bytes" else 64}))
     open_checkpoint(path, limits=Limits(**{limit: 6 if limit != "header_bytes" else 4096})).close()
+
+
+def test_the_environment_says_which_limits_are_in_force(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A flag of the program that ends at the process it was given to: workers have it from the environment."""
+    path = tmp_path / "small.gguf"
+    path.write_bytes(small_gguf())
+    monkeypatch.setenv("BITNET_LIMITS", "tensors=1,metadata_keys=9,tensors=2")
+    open_checkpoint(path, limits=Limits()).close()
+    with pytest.raises(FormatError, match="the limit is 2; raise it with --limit tensors=N"):
+        open_checkpoint(path)
+
+
+@pytest.mark.parametrize(
+    "text", ["tensors", "tensors=", "tensors=0", "tensors=-1", "tensors=٣", "tensors=1e9", "x=1", "=1"]
+)
+def test_a_limit_that_means_nothing_is_refused(text: str, monkeypatch: pytest.MonkeyPatch):
+    """A slip that leaves the default in force without a word."""
+    monkeypatch.setenv("BITNET_LIMITS", f"header_bytes=1,{text}")
+    with pytest.raises(SettingError, match="BITNET_LIMITS: "):
+        in_force()
 
 
 def test_nan_metadata_is_kept_as_it_is(tmp_path: Path):
