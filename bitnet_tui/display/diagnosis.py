@@ -25,7 +25,8 @@ def finding_lines(report: dict[str, Any]) -> list[str]:
         lines += [*_unexplained_lines(left), ""]
     if not report["causes"] and not report["unexplained"]:
         lines += ["✔ no weight differs, and no operation is farther off than rounding", ""]
-    return [*lines, *_first_lines(report["first"]), *_proof_lines(report["proof"]), report["verdict"]]
+    lines += [*_first_lines(report["first"]), *_proof_lines(report["proof"])]
+    return [*lines, *_repair_lines(report.get("repaired")), report["verdict"]]
 
 
 def _cause_lines(cause: dict[str, Any]) -> list[str]:
@@ -68,6 +69,16 @@ def _proof_lines(proof: dict[str, Any] | None) -> list[str]:
     mark = "✔" if proof["holds"] else "✘"
     noise = f"the reference's own noise is {proof['floor']:.3g}"
     return [f"proof       {mark} NMSE of logits {before} as it is, {after} with every cause repaired; {noise}"]
+
+
+def _repair_lines(repair: dict[str, Any] | None) -> list[str]:
+    if repair is None:
+        return []
+    if repair["path"] is None:
+        return [f"repaired    ✘ nothing is written: {safe(repair['says'], SENTENCE)}"]
+    count = len(repair["tensors"])
+    taken = f" ({count} weight{'s' * (count != 1)} of the reference)" if count else ""
+    return [f"repaired    ✔ {safe(repair['path'])}{taken}: {safe(repair['says'], SENTENCE)}"]
 
 
 def capture_lines(report: dict[str, Any]) -> list[str]:
