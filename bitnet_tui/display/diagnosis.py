@@ -29,12 +29,22 @@ def finding_lines(report: dict[str, Any]) -> list[str]:
     first, proof = report["first"], report["proof"]
     lines += [] if first is None else [f"first       {first_text(first)}"]
     lines += [] if proof is None else [f"proof       {proof_text(proof)}"]
-    return [*lines, report["verdict"]]
+    return [*lines, *_repair_lines(report.get("repaired")), report["verdict"]]
 
 
 def _part_lines(part: Part) -> list[str]:
     mark, sentence, rows = part
     return [f"{mark} {sentence}", *(f"  {name:<12}{value}" if name else f"  {value}" for name, value in rows)]
+
+
+def _repair_lines(repair: dict[str, Any] | None) -> list[str]:
+    if repair is None:
+        return []
+    if repair["path"] is None:
+        return [f"repaired    ✘ nothing is written: {safe(repair['says'], SENTENCE)}"]
+    count = len(repair["tensors"])
+    taken = f" ({count} weight{'s' * (count != 1)} of the reference)" if count else ""
+    return [f"repaired    ✔ {safe(repair['path'])}{taken}: {safe(repair['says'], SENTENCE)}"]
 
 
 def capture_lines(report: dict[str, Any]) -> list[str]:
