@@ -53,6 +53,8 @@ def diagnose_command(request: Mapping[str, Any], folder: str | None = None) -> s
     """Return the `bitnet-tui diagnose` line of a request, writing into `folder` where one is given."""
     line = ["diagnose", request["reference"], request["candidate"], "--text", request["text"]]
     line += ["--tokens", str(request["tokens"])]
+    if request.get("write_repaired") is not None:
+        line += ["--write-repaired", request["write_repaired"]]
     if request.get("numerics") not in (None, NUMERICS[0]):
         line += ["--numerics", request["numerics"]]
     line += reading_words({name: request.get(name) for name in _READINGS})

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bitnet_tui.core.events import Event
-from bitnet_tui.core.finding_text import causes, first_text, proof_text, unexplained
+from bitnet_tui.core.finding_text import causes, first_text, proof_text, repaired_text, unexplained
 from bitnet_tui.core.inspect_view import Row
 from bitnet_tui.core.parity_view import ParityView
 from bitnet_tui.core.run_state import RunState, ended, error_of
@@ -197,6 +197,8 @@ class LayersView:
             found.append(("first", first_text(first)))
         if (proof := self.report["proof"]) is not None:
             found.append(("proof", proof_text(proof)))
+        if (repair := self.report.get("repaired")) is not None:
+            found.append(("repaired", repaired_text(repair)))
         return [*self._operation_rows(self.grid.at(place)), *found]
 
     def _operation_rows(self, one: Operation | None) -> list[Row]:

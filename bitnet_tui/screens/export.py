@@ -18,7 +18,7 @@ from bitnet_tui.core.command_line import command
 from bitnet_tui.core.exporting import FORMATS, PICTURE
 from bitnet_tui.core.session import write_atomic
 from bitnet_tui.core.text import safe
-from bitnet_tui.screens.form import Field, FormScreen
+from bitnet_tui.screens.form import Field, FormScreen, new_file
 
 
 @dataclass(frozen=True)
@@ -85,8 +85,6 @@ def _check(formats: tuple[str, ...]) -> Callable[[str], str | None]:
         file = Path(text).expanduser()
         if file.suffix not in formats:
             return f"'{safe(file.suffix, 20)}' is no format; {' '.join(formats)} are"
-        if not file.parent.is_dir():
-            return f"{safe(str(file.parent), 80)}: no such folder"
-        return f"{safe(text, 80)}: is there already; name another" if file.exists() else None
+        return new_file(text)
 
     return check

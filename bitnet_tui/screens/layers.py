@@ -5,6 +5,7 @@ off. Pushed over the Parity screen, which keeps a finished one: coming back cost
 it.
 """
 
+from pathlib import Path
 from typing import Any, ClassVar
 
 from textual.app import ComposeResult
@@ -15,11 +16,13 @@ from textual.widgets import Static
 
 from bitnet_tui.core.command_line import diagnose_command
 from bitnet_tui.core.exporting import export_finding
+from bitnet_tui.core.finding_text import repaired_text
 from bitnet_tui.core.layers_view import LayersView, Place
 from bitnet_tui.core.run_source import RunSource
 from bitnet_tui.core.run_state import RunState
 from bitnet_tui.core.text import safe
 from bitnet_tui.screens.export import Offer
+from bitnet_tui.screens.form import Field, FormScreen, new_file
 from bitnet_tui.screens.run_screen import RunScreen
 from bitnet_tui.widgets.error_card import ErrorCard
 from bitnet_tui.widgets.heat_map import HeatMap
@@ -55,6 +58,7 @@ class LayersScreen(RunScreen):
         Binding("N", "differing(-1)", "Bad operation before", show=False, id="layers.previous"),
         Binding("f", "first", "first bad", id="layers.first"),
         Binding("enter", "weights", "weights", key_display="⏎", id="layers.weights"),
+        Binding("W", "repair", "write repaired", id="layers.repair"),
         Binding("e", "export", "export", id="app.export"),
         Binding("escape", "app.back", "back", id="app.back"),
     ]
@@ -93,12 +97,15 @@ class LayersScreen(RunScreen):
         self.program.layers = self
         self.watch(self.app, "theme", self._paint)
         if self.view.report is None:
-            live = self.program.start(self._request)
-            if live is not None:
-                self.begin(RunSource.of_live(live))
+            self._diagnose(self._request)
         else:
             self.took(True)
             self._go(self.view.first)
+
+    def _diagnose(self, request: dict[str, Any]) -> None:
+        live = self.program.start(request)
+        if live is not None:
+            self.begin(RunSource.of_live(live))
 
     def on_unmount(self) -> None:
         """End a diagnosis that nobody waits for any more."""
@@ -123,8 +130,10 @@ class LayersScreen(RunScreen):
         self.query_one(ErrorCard).hide()
 
     def ended(self, source: RunSource) -> None:  # noqa: ARG002
-        """Go to the first operation that differs."""
+        """Go to the first operation that differs; say what was written."""
         self._go(self.view.first)
+        if self.view.report is not None and (repair := self.view.report.get("repaired")) is not None:
+            self.program.say(repaired_text(repair), severity="information" if repair["path"] else "warning")
 
     def took(self, arrived: bool) -> None:
         """Show what has arrived."""
@@ -207,6 +216,27 @@ class LayersScreen(RunScreen):
             self.program.say("there is no operation here")
             return
         await self.program.show_weight(str(self._request["candidate"]), name)
+
+    def action_repair(self) -> None:
+        """Ask for a file, and diagnose once more, writing the candidate with every cause repaired into it."""
+        if self.view.report is None or not self.view.report["causes"]:
+            self.program.say("there is no cause to repair")
+            return
+        if not self.program.one_run_only():
+            return
+        candidate = Path(str(self._request["candidate"]).rstrip("/"))
+        likely = str(candidate.with_name(f"{candidate.stem}-repaired{candidate.suffix}"))
+
+        def asked(request: dict[str, str]) -> dict[str, Any]:
+            return {**self._request, "write_repaired": str(Path(request["file"]).expanduser())}
+
+        def begin(answers: dict[str, str] | None) -> None:
+            if answers is not None:
+                self._diagnose(asked(answers))
+
+        field = Field("file", "the repaired candidate, in its own format", likely, check=new_file)
+        form = FormScreen("write repaired", [field], preview=lambda answers: diagnose_command(asked(answers)))
+        self.app.push_screen(form, begin)
 
     # ---- copying and exporting ----------------------------------------------------------------------
 

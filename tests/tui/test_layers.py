@@ -89,6 +89,29 @@ async def test_a_diagnosis_tells_its_progress_and_ends_with_its_screen(open_laye
         assert "cancelled" in text_of(app)
 
 
+async def test_the_repaired_file_is_asked_for_and_told(open_layers, made, until, text_of, tmp_path):
+    """Red when the key writes over a file, asks for something else than the command, or nobody hears of the file."""
+    *events, report, end = made.diagnosis()
+    written = {"path": "/new/b.gguf", "says": "its logits are the reference's", "tensors": ["blk.3.attn_v.weight"]}
+    told = {"event": "report", "report": {**report["report"], "repaired": written}}
+    make, go = open_layers
+    app = make(diagnosis=[*events, told, end])
+    async with app.run_test(size=WIDE, notifications=True) as pilot:
+        await go(pilot)
+        await until(pilot, lambda: app.screen.view.report is not None and not app.screen.busy)
+        await pilot.press("W", "enter")
+        await until(pilot, lambda: "no such folder" in text_of(app))
+        box = app.screen.query_one("#field-file")
+        assert box.value == "/models/nano-tq2_0-repaired.gguf"
+        box.value = str(tmp_path / "fixed.gguf")
+        await until(pilot, lambda: "--write-repaired" in text_of(app))
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, LayersScreen) and not app.screen.busy)
+        assert app.jobs[-1].request["write_repaired"] == str(tmp_path / "fixed.gguf")
+        assert app.screen.view.grid.at(app.screen.query_one(HeatMap).cursor).name == "attn_v"
+        assert any("/new/b.gguf (1 weight of the reference)" in n.message for n in app._notifications)
+
+
 async def test_an_error_is_a_card(open_layers, until, text_of):
     """Red when a model that has moved since the run leaves an empty map."""
     make, go = open_layers
