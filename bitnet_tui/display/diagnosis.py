@@ -8,7 +8,7 @@ Takes the JSON-ready reports of `core.session`; everything that came out of a fi
 from itertools import islice
 from typing import Any
 
-from bitnet_tui.core.finding_text import Part, causes, first_text, proof_text, unexplained
+from bitnet_tui.core.finding_text import Part, causes, first_text, proof_text, repaired_text, unexplained
 from bitnet_tui.core.text import safe
 
 LISTED = 8
@@ -29,22 +29,14 @@ def finding_lines(report: dict[str, Any]) -> list[str]:
     first, proof = report["first"], report["proof"]
     lines += [] if first is None else [f"first       {first_text(first)}"]
     lines += [] if proof is None else [f"proof       {proof_text(proof)}"]
-    return [*lines, *_repair_lines(report.get("repaired")), report["verdict"]]
+    repair = report.get("repaired")
+    lines += [] if repair is None else [f"repaired    {repaired_text(repair)}"]
+    return [*lines, report["verdict"]]
 
 
 def _part_lines(part: Part) -> list[str]:
     mark, sentence, rows = part
     return [f"{mark} {sentence}", *(f"  {name:<12}{value}" if name else f"  {value}" for name, value in rows)]
-
-
-def _repair_lines(repair: dict[str, Any] | None) -> list[str]:
-    if repair is None:
-        return []
-    if repair["path"] is None:
-        return [f"repaired    ✘ nothing is written: {safe(repair['says'], SENTENCE)}"]
-    count = len(repair["tensors"])
-    taken = f" ({count} weight{'s' * (count != 1)} of the reference)" if count else ""
-    return [f"repaired    ✔ {safe(repair['path'])}{taken}: {safe(repair['says'], SENTENCE)}"]
 
 
 def capture_lines(report: dict[str, Any]) -> list[str]:
