@@ -27,10 +27,9 @@ def page(text: str) -> str:
 
 def _section(name: str, artifact: dict[str, Any], rows: list[str]) -> str:
     stamp = artifact["stamp"]
-    told = (
-        f"`{artifact['command']}` on {stamp['cpu']}, {stamp['threads']} threads, commit {str(stamp['git_commit'])[:12]}"
-    )
-    return "\n".join([f"{told} ([{name}.json](measurements/{name}.json)):", "", *rows, ""])
+    machine = f"{stamp['cpu']}, {stamp['threads']} threads, commit {str(stamp['git_commit'])[:12]}"
+    told = f"`{artifact['command']}` on {machine} ([{name}.json](measurements/{name}.json)):"
+    return "\n".join([told, "", *rows, ""])
 
 
 def _fuzz(artifact: dict[str, Any]) -> Iterator[str]:
@@ -78,8 +77,8 @@ def _load(artifact: dict[str, Any]) -> Iterator[str]:
 
 def _session(row: dict[str, Any]) -> str:
     sizes = [run["resident_bytes"] for run in row["rows"]]
-    middle = sizes[len(sizes) // 5 - 1]
-    return f"{row['runs']} parity runs in one app: {_mb(sizes[0])} after the first, {_mb(middle)} after a fifth, {_mb(sizes[-1])} at the end"
+    first, fifth, last = map(_mb, (sizes[0], sizes[len(sizes) // 5 - 1], sizes[-1]))
+    return f"{row['runs']} parity runs in one app: {first} after the first, {fifth} after a fifth, {last} at the end"
 
 
 def _exports(row: dict[str, Any]) -> str:
@@ -90,13 +89,12 @@ def _exports(row: dict[str, Any]) -> str:
 
 def _walked(row: dict[str, Any]) -> str:
     slowest, largest = (max(one[key] for one in row["rows"]) for key in ("seconds", "peak_bytes"))
-    return f"{row['count']:,} through convert, info, info --scan, diff: at most {slowest:.1f} s and {_mb(largest)} a command"
+    return f"{row['count']:,} through convert, info, info --scan, diff: at most {slowest:.1f} s and {_mb(largest)} each"
 
 
 def _corpus(row: dict[str, Any]) -> str:
-    return "; ".join(
-        f"{one['tokens']:,} tokens: {one['seconds']:.0f} s, peak {_mb(one['peak_bytes'])}" for one in row["rows"]
-    )
+    rows = [f"{one['tokens']:,} tokens: {one['seconds']:.0f} s, peak {_mb(one['peak_bytes'])}" for one in row["rows"]]
+    return "; ".join(rows)
 
 
 def _mb(count: int) -> str:
