@@ -1,4 +1,4 @@
-"""The Textual program: three screens, one theme, and the child processes that work for them.
+"""The Textual program: its screens, one theme, and the child processes that work for them.
 
     app = BitnetApp(["model.gguf"])           # one path: Inspect, or the replay of a recorded run
     app.run()
@@ -24,23 +24,27 @@ from textual.dom import DOMNode
 from textual.screen import Screen
 
 from bitnet_tui.core import session
+from bitnet_tui.core.bench_report import is_bench
 from bitnet_tui.core.children import Children
 from bitnet_tui.core.feed import Cancellable, Live
 from bitnet_tui.core.jobs import Job
 from bitnet_tui.core.resources import resource_dir
 from bitnet_tui.core.settings import Config, load_config
-from bitnet_tui.core.store import is_run
+from bitnet_tui.core.store import describe, is_run, stream_path
 from bitnet_tui.core.text import GIB, human_bytes, safe
 from bitnet_tui.core.tour import Tour
 from bitnet_tui.screens.base import BaseScreen
+from bitnet_tui.screens.bench import BenchScreen
 from bitnet_tui.screens.configured import ConfiguredApp
 from bitnet_tui.screens.confirm import ConfirmScreen
 from bitnet_tui.screens.form import Field, FormScreen
 from bitnet_tui.screens.help import HelpScreen
 from bitnet_tui.screens.home import HomeScreen
 from bitnet_tui.screens.inspect import InspectScreen
+from bitnet_tui.screens.new_bench import bench_request, new_bench_form
 from bitnet_tui.screens.new_run import new_run_form, request_of
 from bitnet_tui.screens.parity import ParityScreen
+from bitnet_tui.screens.run_screen import RunScreen
 from bitnet_tui.screens.runs import RunsScreen
 from bitnet_tui.screens.settings import SettingsScreen
 from bitnet_tui.widgets.panes import ScrollPane
@@ -75,6 +79,7 @@ class BitnetApp(ConfiguredApp):
         "home": HomeScreen,
         "inspect": InspectScreen,
         "parity": ParityScreen,
+        "bench": BenchScreen,
         "runs": RunsScreen,
     }
     # Textual declares these as instance variables, so ClassVar would be a lie.
@@ -86,9 +91,10 @@ class BitnetApp(ConfiguredApp):
         Binding("0", "show('home')", "Home", show=False, id="app.home"),
         Binding("1", "show('inspect')", "Inspect", show=False, id="app.inspect"),
         Binding("2", "show('parity')", "Parity", show=False, id="app.parity"),
+        Binding("3", "show('bench')", "Bench", show=False, id="app.bench"),
         Binding("4", "show('runs')", "Runs", show=False, id="app.runs"),
         Binding("o", "open", "Open a model or a run", show=False, id="app.open"),
-        Binding("r", "new_run", "New parity run", show=False, id="app.new_run"),
+        Binding("r", "new_run", "New run", show=False, id="app.new_run"),
         Binding("comma", "settings", "Settings", key_display=",", show=False, id="app.settings"),
         Binding("z", "screen.zoom", "Zoom the pane", show=False, id="app.zoom"),
         Binding("ctrl+o", "screen.jump", "Jump to a pane", show=False, id="app.jump"),
@@ -139,6 +145,8 @@ class BitnetApp(ConfiguredApp):
         self._begin_tour = tour
         self._parity: ParityScreen | None = None
         """The parity screen once a run was opened; it outlives Textual's own list of screens."""
+        self._bench: BenchScreen | None = None
+        """The bench screen once one was opened."""
         self._quit_question: ConfirmScreen | None = None
 
     # ---- life ---------------------------------------------------------------------------------------
@@ -153,13 +161,13 @@ class BitnetApp(ConfiguredApp):
         elif len(self.paths) == 1:
             self.open_path(self.paths[0], self._reading)
         elif self.request is not None:
-            self.start_parity(self.request)
+            self.start_run(self.request)
 
     def on_unmount(self) -> None:
         """End every child process, whatever ended the program."""
         self._children.close(_LAST_EVENTS)
-        if self._parity is not None:
-            self.summary = self._last_words(self._parity)
+        for screen in (self._parity, self._bench):
+            self.summary += self._last_words(screen) if screen is not None else []
 
     def _end_on_signals(self) -> None:
         # Without this a SIGTERM leaves the terminal in the alternate screen, and the child alive.
@@ -170,17 +178,17 @@ class BitnetApp(ConfiguredApp):
             with suppress(NotImplementedError):
                 loop.add_signal_handler(number, self.exit, None, 128 + number)
 
-    def _last_words(self, parity: ParityScreen) -> list[str]:
-        live = parity.live
+    def _last_words(self, screen: RunScreen) -> list[str]:
+        live, view = screen.live, screen.taking
         if live is None:
             # Half a replay has no result to leave behind.
-            return [] if parity.view.live else parity.view.summary()
+            return [] if view.live else view.summary()
         for event in live.feed.drain(1_000_000):
-            parity.view.feed(event)
-        parity.view.finish()
-        self.exit_code = parity.view.errors[-1][0] if parity.view.errors else 0
+            view.feed(event)
+        view.finish()
+        self.exit_code = view.errors[-1][0] if view.errors else self.exit_code
         where = live.recorder.path if live.recorder is not None else None
-        return parity.view.summary() + ([f"recorded in {safe(where, 400)}"] if where else [])
+        return view.summary() + ([f"recorded in {safe(where, 400)}"] if where else [])
 
     # ---- work ---------------------------------------------------------------------------------------
 
@@ -198,7 +206,7 @@ class BitnetApp(ConfiguredApp):
     async def _drop_old_runs(self) -> None:
         """Delete the oldest runs over the user's limit, in a thread, and say which."""
         limit = self.settings.runs_limit_gib
-        keep = [self._parity.view.id] if self._parity is not None else []
+        keep = [each.run_id for each in (self._parity, self._bench) if each is not None]
         try:
             gone = await asyncio.to_thread(self.store.prune, int(limit * GIB), self.clock(), keep) if limit else []
         except OSError as error:
@@ -214,28 +222,28 @@ class BitnetApp(ConfiguredApp):
         self.run_worker(live.job.cancel, group="stop", thread=True)
 
     @property
-    def live_run(self) -> str | None:
-        """The id of the run that goes on now."""
-        return self._parity.view.id if self._parity is not None and self.parity_is_live else None
+    def working(self) -> RunScreen | None:
+        """The screen of the run that goes on now; there is one at a time."""
+        return next((each for each in (self._parity, self._bench) if each is not None and each.is_live), None)
 
     @property
-    def parity_is_live(self) -> bool:
-        """Whether a parity run is going on."""
-        return self._parity is not None and self._parity.is_live
+    def live_run(self) -> str | None:
+        """The id of the run that goes on now."""
+        return self.working.run_id if self.working is not None else None
 
     # ---- places -------------------------------------------------------------------------------------
 
     def open_path(self, path: str, reading: Mapping[str, Any] | None = None) -> None:
-        """Show a model in Inspect, read as `reading` says, or a recorded run in Parity."""
+        """Show a model in Inspect, read as `reading` says; a recorded run or a benchmark where its kind is shown."""
         path = str(Path(path).expanduser())
         self._tour = None
-        if is_run(Path(path)):
+        if is_bench(Path(path)) or is_run(Path(path)):
             self.run_worker(partial(self._show_run, path), group="open", exclusive=True)
         else:
             self.run_worker(partial(self._show_model, path, dict(reading or {})), group="open", exclusive=True)
 
-    def start_parity(self, request: dict[str, Any]) -> None:
-        """Start a parity run and show it; there is one at a time."""
+    def start_run(self, request: dict[str, Any]) -> None:
+        """Start a parity run or a benchmark and show it; there is one run at a time."""
         if self._one_run_only():
             self._tour = None
             self.run_worker(partial(self._show_live, request), group="open", exclusive=True)
@@ -246,25 +254,28 @@ class BitnetApp(ConfiguredApp):
             self.screen.load(path, reading)
 
     async def _show_run(self, path: str) -> None:
-        if self._one_run_only() and (screen := await self._enter_parity()):
+        if self._one_run_only() and (screen := await self._enter_kind(await asyncio.to_thread(_kind_of, path))):
             screen.replay(path)
             self._show_tour()
 
     async def _show_live(self, request: dict[str, Any]) -> None:
-        if screen := await self._enter_parity():
+        if screen := await self._enter_kind(request["kind"]):
             screen.run_live(request)
             self._show_tour()
 
-    async def _enter_parity(self) -> ParityScreen | None:
-        await self._enter("parity")
+    async def _enter_kind(self, kind: str) -> RunScreen | None:
+        """Go to the screen of a kind of run."""
+        await self._enter("bench" if kind == "bench" else "parity")
         if isinstance(self.screen, ParityScreen):
             self._parity = self.screen
-        return self._parity
+        elif isinstance(self.screen, BenchScreen):
+            self._bench = self.screen
+        return self.screen if isinstance(self.screen, RunScreen) else None
 
     def _one_run_only(self) -> bool:
-        if self.parity_is_live:
+        if self.working is not None:
             self.say(f"a run is live: {self.key_of('app.cancel')} cancels it", severity="warning")
-        return not self.parity_is_live
+        return self.working is None
 
     async def _enter(self, mode: str) -> None:
         if mode != self.current_mode:
@@ -319,7 +330,7 @@ class BitnetApp(ConfiguredApp):
 
     async def action_quit(self) -> None:
         """Quit; asks first if a run is live that nobody has cancelled."""
-        live = self._parity.live if self._parity is not None and self._parity.is_live else None
+        live = self.working.live if self.working is not None else None
         if live is None or live.cancelled:
             self.exit()
             return
@@ -361,21 +372,25 @@ class BitnetApp(ConfiguredApp):
         self.push_screen(FormScreen("open", [Field("path", "path", placeholder=hint)]), opened)
 
     def action_new_run(self) -> None:
-        """Ask for two models and start a parity run of them."""
+        """Ask for a model and measure it, on Bench; anywhere else for two, and start a parity run of them."""
         if not self._one_run_only():
             return
+        bench = isinstance(self.screen, BenchScreen)
+        form = new_bench_form if bench else new_run_form
 
         def filled(answers: dict[str, str] | None) -> None:
             if answers is not None:
-                self.start_parity(request_of(answers))
+                self.start_run((bench_request if bench else request_of)(answers))
 
-        self.push_screen(new_run_form(self.settings, self._likely_model()), filled)
+        self.push_screen(form(self.settings, self._likely_model()), filled)
 
     def _likely_model(self) -> str:
         """Return the model the user looks at: the one inspected, or the one highlighted at Home."""
         screen = self.screen
         if isinstance(screen, InspectScreen):
             return screen.path or ""
+        if isinstance(screen, BenchScreen):
+            return screen.view.model or (self._parity.view.candidate if self._parity is not None else "")
         return (screen.selected_model or "") if isinstance(screen, HomeScreen) else ""
 
     def action_cancel_run(self) -> None:
@@ -383,7 +398,7 @@ class BitnetApp(ConfiguredApp):
         if isinstance(self.screen, InspectScreen):
             self.screen.stop()
             return
-        live = self._parity.live if self._parity is not None and self._parity.is_live else None
+        live = self.working.live if self.working is not None else None
         if live is None:
             self.say("nothing is running")
         elif not live.cancelled:
@@ -401,9 +416,14 @@ class BitnetApp(ConfiguredApp):
                 yield SystemCommand(about[0].upper() + about[1:], f"key {binding.key}", partial(self.call_later, run))
 
 
+def _kind_of(path: str) -> str:
+    """Return the kind of a recorded run, as its stream names it; an artifact of a benchmark is a benchmark."""
+    return "bench" if is_bench(Path(path)) else describe(stream_path(Path(path))).kind or "parity"
+
+
 BINDING: tuple[type[DOMNode], ...] = (
     *(BitnetApp, BaseScreen, HomeScreen, InspectScreen, ParityScreen, ConfirmScreen, FormScreen, HelpScreen),
-    *(RunsScreen, PickList, TensorTree, ScrollPane),
+    *(BenchScreen, RunsScreen, PickList, TensorTree, ScrollPane),
 )
 """Everything that binds keys."""
 

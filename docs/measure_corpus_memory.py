@@ -25,9 +25,10 @@ import bitnet_parity as parity
 from bitnet_engine.synthetic import Shape, write_synthetic
 
 ARTIFACT = Path(__file__).parent / "measurements" / "corpus-memory.json"
-SHAPE = Shape(layers=2, embed=256, ffn=512, heads=4, kv_heads=2, head_dim=64, positions=1024)
 TOKENS = 512
 """Of a document; one window, which BOS opens."""
+# Of as many positions as a window has: the engine pads to a power of 4, or to these.
+SHAPE = Shape(layers=2, embed=256, ffn=512, heads=4, kv_heads=2, head_dim=64, positions=TOKENS + 1)
 SETTLED = 20
 """Documents after which nothing may grow: by then every shape is compiled and every buffer was held once."""
 LIMIT = 0.05

@@ -3,7 +3,7 @@
     python docs/screenshots.py
 
 They are what `bitnet-tui PATH --export FILE.svg --press KEYS` draws, with a folder of runs that holds the tour's run
-and two more. Writes docs/screens/*.svg.
+and two more; that of Bench is of docs/screens/bench.json, which says how it was measured. Writes docs/screens/*.svg.
 """
 
 import os
@@ -25,6 +25,7 @@ PICTURES: dict[str, tuple[list[str], list[str]]] = {
     "layout": (["model-i2_s.gguf"], ["end"]),
     "parity": ([str(DEMO)], ["w"]),
     "differences": ([str(DEMO)], ["w", "c", "c"]),
+    "bench": ([str(SCREENS / "bench.json")], []),
     "runs": ([], ["4", "space", "down"]),
     "compare": ([], ["4", "space", "down", "c"]),
     "settings": ([], ["comma"]),

@@ -1,6 +1,5 @@
 """`bitnet-tui bench MODEL` (or `benchmark`): how fast is it here, and how fast could it be?"""
 
-import shlex
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from bitnet_tui.cli.options import (
     show,
 )
 from bitnet_tui.cli.parity_command import EXIT_CODES
+from bitnet_tui.core.command_line import bench_command
 from bitnet_tui.display.bench import bench_lines
 
 ARTIFACT = "bench.json"
@@ -68,18 +68,11 @@ def command(model: str, as_json: bool, export: Path | None, **settings: Any) -> 
     if export is not None:
         make_folder(export)  # before the work, not after it
     asked = {"path": model, **settings}
-    report = run_headless({"kind": "bench", **asked, "command": _command(asked)})
+    # The model by its name, wherever it lies, and without a baseline: the command measures the same anywhere.
+    same = {**asked, "path": Path(model).name, "baseline": None}
+    report = run_headless({"kind": "bench", **asked, "command": bench_command(same)})
     if export is not None:
         export_json(export, ARTIFACT, report)
     show(report, bench_lines(report), as_json=as_json)
     verdict = report["judgement"]["verdict"]
     return 0 if verdict is None else EXIT_CODES.get(verdict, NOISY)
-
-
-def _command(asked: dict[str, Any]) -> str:
-    """Return the command that measures the same again; the model by its name, wherever it lies."""
-    line = ["bitnet-tui", "bench", Path(asked["path"]).name]
-    line += ["--iterations", str(asked["iterations"]), "--warmup", str(asked["warmup"])]
-    if asked["threads"]:
-        line += ["--threads", ",".join(map(str, asked["threads"]))]
-    return shlex.join([*line, *(f"--{name}" for name in ("quick", "peers") if asked[name])])

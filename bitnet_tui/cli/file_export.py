@@ -11,9 +11,10 @@ from typing import Any
 import click
 
 from bitnet_tui.core import session, settings
+from bitnet_tui.core.bench_report import artifact_events, artifact_of, bench_table, is_bench
 from bitnet_tui.core.exporting import FORMATS, PICTURE, export_run, export_table, model_table
 from bitnet_tui.core.keymap import checked_key
-from bitnet_tui.core.store import Store, is_run, stream_path
+from bitnet_tui.core.store import Store, describe, is_run, stream_path
 
 SIZE = (120, 40)
 _SMALLEST, _LARGEST = 20, 500
@@ -51,9 +52,14 @@ def export_file(paths: Sequence[str], file: Path, reading: dict[str, Any], pictu
     if picture != Picture():
         raise click.UsageError(f"--size, --theme and --press are of a picture ({PICTURE}); {file.name} is none.")
     if not paths:
-        raise click.UsageError(f"--export {file.name} needs a model or a recorded run.")
-    if is_run(Path(paths[0])):
-        export_run(Store(Path(paths[0])).open(stream_path(Path(paths[0]))), paths[0], file)
+        raise click.UsageError(f"--export {file.name} needs a model, a recorded run or a benchmark.")
+    path = Path(paths[0])
+    if is_bench(path):
+        export_table(bench_table(artifact_of(artifact_events(path), paths[0])), file)
+    elif is_run(path) and describe(stream_path(path)).kind == "bench":
+        export_table(bench_table(artifact_of(Store(path).open(stream_path(path)), paths[0])), file)
+    elif is_run(path):
+        export_run(Store(path).open(stream_path(path)), paths[0], file)
     else:
         export_table(model_table(session.inspect(paths[0], **reading)), file)
 

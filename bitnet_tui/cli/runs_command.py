@@ -57,7 +57,8 @@ list_runs.epilog = f"For example: {HELP}"
     help="Size that all runs may take together. Default: the setting runs_limit_gib.",
 )
 @click.option("--dry-run", is_flag=True, help="Only say what would be deleted.")
-def prune(limit_gib: float | None, dry_run: bool) -> None:
+@json_option
+def prune(limit_gib: float | None, dry_run: bool, as_json: bool) -> None:
     """Delete the oldest runs until the rest fits the limit; the newest one always stays."""
     config = settings.load_config().settings
     limit = config.runs_limit_gib if limit_gib is None else limit_gib
@@ -65,9 +66,14 @@ def prune(limit_gib: float | None, dry_run: bool) -> None:
         raise session.SettingError("runs_limit_gib is 0, which keeps every run; name a size with --limit-gib.")
     now = time.time()
     runs = Store(config.runs_dir).prune(int(limit * GIB), now, dry_run=dry_run)
+    nbytes = sum(run.nbytes for run in runs)
+    if as_json:
+        facts = {"dry_run": dry_run, "limit_bytes": int(limit * GIB), "nbytes": nbytes}
+        emit_json(dumps({**runs_table(runs).data, **facts}, indent=True))
+        return
     emit("".join(f"{_line(run, now)}\n" for run in runs))
     done = "would be deleted" if dry_run else "deleted"
-    size = human_bytes(sum(run.nbytes for run in runs))
+    size = human_bytes(nbytes)
     emit(f"{len(runs)} run{'s' * (len(runs) != 1)} {done}, {size}; the limit is {limit:g} GiB\n")
 
 

@@ -47,3 +47,15 @@ def parity_command(request: dict[str, Any]) -> str:
             option = f"--{_SPELLED.get(name, name.replace('_', '-'))}"
             line += [option] if value is True else [option, str(value)]
     return command(*line)
+
+
+def bench_command(request: Mapping[str, Any]) -> str:
+    """Return the `bitnet-tui bench` line of a request, as `core.session.run` takes it."""
+    line = ["bench", request["path"] or "MODEL"]
+    line += ["--iterations", str(request["iterations"]), "--warmup", str(request["warmup"])]
+    if request["threads"]:
+        line += ["--threads", ",".join(map(str, request["threads"]))]
+    line += [f"--{name}" for name in ("quick", "peers") if request[name]]
+    if request.get("numerics") not in (None, NUMERICS[0]):
+        line += ["--numerics", str(request["numerics"])]
+    return command(*line, *(["--baseline", str(request["baseline"])] if request.get("baseline") else []))

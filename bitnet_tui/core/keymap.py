@@ -54,7 +54,7 @@ NAMED = (
 )
 """Keys with a name; the comma separates keys and the plus modifiers, so these two are written out."""
 
-_PARTS = {"list": ("home", "runs"), "tree": ("inspect",), "pane": ("inspect", "runs")}
+_PARTS = {"list": ("home", "bench", "runs"), "tree": ("inspect",), "pane": ("inspect", "bench", "runs")}
 """The screens that hold a list, a tree, or a pane that scrolls."""
 _MODAL = ("confirm", "form", "help")
 

@@ -18,6 +18,7 @@ import numpy as np
 
 from bitnet_tui.core.events import Event
 from bitnet_tui.core.measures import TAU, Measure
+from bitnet_tui.core.run_state import RunState, Stage, active, ended, error_of, take_stage
 from bitnet_tui.core.text import number, safe
 from bitnet_tui.core.token_table import TokenTable
 
@@ -29,17 +30,6 @@ FUNNEL = ("tokenizer", "belief", "probability", WEIGHTS)
 """Gates in the order in which a failure makes the later ones meaningless; weights mean what they mean in any case."""
 
 
-class RunState(Enum):
-    """Where a run is, as its stream tells it."""
-
-    WAITING = "waiting"
-    RUNNING = "running"
-    DONE = "done"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
-    INTERRUPTED = "interrupted"
-
-
 class TokenStatus(Enum):
     """How well the two sides' rankings agree at a token; a flipped top-1 is independent of it."""
 
@@ -49,15 +39,6 @@ class TokenStatus(Enum):
     DIVERGE = "diverge"
     UNDEFINED = "undefined"
     """tau-b does not exist: a constant or non-finite vector of logits. Counts as failing."""
-
-
-@dataclass
-class Stage:
-    """One step of preparing or finishing a run; `seconds` is None while it lasts."""
-
-    name: str
-    seconds: float | None = None
-    done: bool = False
 
 
 @dataclass(frozen=True)
@@ -123,7 +104,8 @@ class ParityView:
         elif kind == "run.start":
             self._start(event)
         elif kind == "stage":
-            self._stage(event)
+            self.state = RunState.RUNNING
+            take_stage(self.stages, event)
         elif kind == "plan":
             tokens = event.get("tokens")
             self.planned = tokens if isinstance(tokens, int) else None
@@ -132,8 +114,7 @@ class ParityView:
         elif kind == "warn":
             self.warnings.append(safe(str(event.get("message", "")), 300))
         elif kind == "error":
-            code = event.get("exit_code")
-            self.errors.append((code if isinstance(code, int) else 6, str(event.get("message", ""))))
+            self.errors.append(error_of(event))
         elif kind == "run.end":
             self._end(event)
 
@@ -150,37 +131,27 @@ class ParityView:
         request = event.get("request")
         self.request = dict(request) if isinstance(request, dict) and _names_sides(request) else {}
 
-    def _stage(self, event: Event) -> None:
-        self.state = RunState.RUNNING
-        name = str(event.get("name", ""))
-        if event.get("status") != "done":
-            self.stages.append(Stage(name))
-            return
-        running = [stage for stage in self.stages if stage.name == name and not stage.done]
-        stage = running[0] if running else Stage(name)
-        if not running:
-            self.stages.append(stage)
-        seconds = event.get("seconds")
-        stage.done, stage.seconds = True, float(seconds) if isinstance(seconds, int | float) else None
-
     def _end(self, event: Event) -> None:
-        status = event.get("status")
-        known = {"done": RunState.DONE, "failed": RunState.FAILED, "cancelled": RunState.CANCELLED}
-        self.state = known.get(str(status), RunState.FAILED)
+        self.state = ended(event)
         verdict = event.get("verdict")
         self.verdict = verdict if isinstance(verdict, str) else None
 
     # ---- numbers ------------------------------------------------------------------------------------
 
     @property
+    def count(self) -> int:
+        """How many tokens have arrived."""
+        return len(self.tokens)
+
+    @property
     def live(self) -> bool:
         """Whether the stream has not said how the run ended."""
-        return self.state in (RunState.WAITING, RunState.RUNNING)
+        return self.state.open
 
     @property
     def active_stage(self) -> str | None:
         """The stage that has begun and not ended: loading, compiling, scoring."""
-        return next((stage.name for stage in reversed(self.stages) if not stage.done), None)
+        return active(self.stages)
 
     @property
     def limit(self) -> float | None:

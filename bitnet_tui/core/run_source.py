@@ -8,13 +8,49 @@ Live and replay differ in this and in nothing else. Knows no screen.
 """
 
 import time
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Protocol
 
+from bitnet_tui.core.events import Event
 from bitnet_tui.core.feed import Feed, Live
-from bitnet_tui.core.parity_view import ParityView
 from bitnet_tui.core.store import Store
 
 _BATCH = 1000
+
+
+class RunView(Protocol):
+    """What takes the events of a run."""
+
+    id: str
+    """Of the run; empty until the stream says it."""
+
+    @property
+    def count(self) -> int:
+        """How many of what a run counts have arrived: tokens, samples, steps."""
+        ...
+
+    @property
+    def live(self) -> bool:
+        """Whether the stream has not said how the run ended."""
+        ...
+
+    @property
+    def errors(self) -> list[tuple[int, str]]:
+        """Exit code and message of every error."""
+        ...
+
+    def feed(self, event: Event) -> None:
+        """Take in one event."""
+        ...
+
+    def finish(self) -> None:
+        """Note that no event will follow."""
+        ...
+
+    def summary(self) -> list[str]:
+        """Return the few lines that stay in the scrollback after the program; none before a run has begun."""
+        ...
 
 
 class RunSource:
@@ -27,7 +63,7 @@ class RunSource:
         self._path = path
         self._clock: tuple[float, int] | None = None
         self.rate = 0.0
-        """Tokens a second; 0 before there is one, and for a file."""
+        """What the run counts, a second; 0 before there is one, and for a file."""
         self.reading = True
         """Whether events are still on their way."""
 
@@ -39,7 +75,12 @@ class RunSource:
     @classmethod
     def of_file(cls, store: Store, path: str) -> "RunSource":
         """Begin to read a recorded run."""
-        feed = Feed(store.open(Path(path)))
+        return cls.of_events(store.open(Path(path)), path)
+
+    @classmethod
+    def of_events(cls, events: Iterable[Event], path: str) -> "RunSource":
+        """Begin to read the events of what lies at `path`."""
+        feed = Feed(events)
         feed.start()
         return cls(feed, None, path)
 
@@ -55,12 +96,12 @@ class RunSource:
         recorder = self.live.recorder if self.live is not None else None
         return recorder.problem if recorder is not None else None
 
-    def take(self, view: ParityView) -> bool:
+    def take(self, view: RunView) -> bool:
         """Feed what has arrived into `view`; return whether anything has. After the last event nothing is read."""
         events = self._feed.drain(_BATCH)
         for event in events:
             view.feed(event)
-        self._time(bool(events), len(view.tokens))
+        self._time(bool(events), view.count)
         if self._feed.ended:
             self.reading = False
             view.finish()

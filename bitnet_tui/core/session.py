@@ -9,7 +9,7 @@ imported inside the functions here: a process which only shows things never star
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from importlib import import_module
@@ -37,11 +37,13 @@ __all__ = [
     "SettingError",
     "StorageError",
     "atomic_file",
+    "bench_changes",
     "environment",
     "export_report",
     "finding_markdown",
     "inspect",
     "judge",
+    "load_bench",
     "locked_folder",
     "raise_limits",
     "run",
@@ -169,6 +171,20 @@ def finding_markdown(finding: dict[str, Any]) -> bytes:
     from bitnet_parity.diagnosis.markdown import markdown
 
     return markdown(finding).encode()
+
+
+def load_bench(path: Path) -> dict[str, Any]:
+    """Return the artifact of a benchmark. Raises StorageError, FormatError."""
+    from bitnet_engine.bench import load_report
+
+    return load_report(path)
+
+
+def bench_changes(baseline: Mapping[str, Any], now: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return how each measure of two artifacts has changed. Raises SettingError for another machine or model."""
+    from bitnet_engine.bench import changes
+
+    return [asdict(change) for change in changes(dict(baseline), dict(now))]
 
 
 def tell_ci(report: dict[str, Any], junit_file: Path | None) -> list[str]:

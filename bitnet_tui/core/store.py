@@ -121,7 +121,7 @@ class Store:
             streams = [folder / STREAM for folder in self.root.iterdir() if folder.is_dir()]
         except OSError:
             return []
-        runs = [_describe(stream) for stream in streams]
+        runs = [describe(stream) for stream in streams]
         return sorted(runs, key=lambda run: (run.when, run.id), reverse=True)
 
     def delete(self, run: RunInfo) -> None:
@@ -200,7 +200,8 @@ def default_root() -> Path:
     return platformdirs.user_state_path("bitnet-tui") / "runs"
 
 
-def _describe(stream: Path) -> RunInfo:
+def describe(stream: Path) -> RunInfo:
+    """Return what is known of the run whose events are in the file `stream`; one that cannot be read says so."""
     id = stream.parent.name
     try:
         status = stream.stat()
@@ -239,6 +240,8 @@ def _summarise(run: RunInfo, events: list[Event]) -> RunInfo:
         kind = event["event"]
         if kind == "run.start":
             fields |= {name: _text(event.get(name)) for name in ("kind", "reference", "candidate", "profile")}
+            # A benchmark has one model: what it is compared with is what it was.
+            fields["reference"] = fields["reference"] or _text(event.get("path"))
             request = event.get("request")
             fields["request"] = request if isinstance(request, dict) else None
         elif kind == "token" and isinstance(event.get("index"), int):

@@ -5,9 +5,10 @@
 Takes the JSON that the artifact holds. Everything that came out of a file goes through `safe`.
 """
 
-import math
 from typing import Any
 
+from bitnet_tui.core.bench_report import PARTS
+from bitnet_tui.core.bench_text import figure_of, interval, ratio_text, threads_text
 from bitnet_tui.core.text import safe
 from bitnet_tui.display.plain import MARKS
 
@@ -31,26 +32,9 @@ def bench_lines(report: dict[str, Any]) -> list[str]:
     return [*lines, "", *_judgement_lines(report)]
 
 
-def threads_text(count: int) -> str:
-    """Return `1 thread` or `2 threads`."""
-    return f"{count} thread{'s' * (count != 1)}"
-
-
 def figure(measure: dict[str, Any]) -> str:
     """Return the value of a measure with its unit; a dash where noise left none."""
-    return "–" if measure["value"] is None else f"{amount(measure['value'])} {measure['unit']}"
-
-
-def amount(value: float) -> str:
-    """Return a number with three digits or more, never in powers of ten: `0.0123`, `27.8`, `1234`."""
-    places = 0 if value == 0 else max(0, 2 - math.floor(math.log10(abs(value))))
-    return f"{value:.{places}f}"
-
-
-def interval(bounds: list[float | None]) -> str:
-    """Return an interval, empty where there is none."""
-    low, high = bounds
-    return "" if low is None or high is None else f"[{amount(low)}, {amount(high)}]"
+    return figure_of(measure["value"], measure["unit"])
 
 
 def _measure_line(measure: dict[str, Any]) -> str:
@@ -75,10 +59,6 @@ def _breakdown_lines(breakdowns: list[dict[str, Any]]) -> list[str]:
     return lines
 
 
-PARTS = ("body", "attention", "head", "norms", "rest")
-"""Parts of a decoded token in a breakdown."""
-
-
 def _milliseconds(value: float | None) -> str:
     return "–" if value is None else f"{value:.2f}"
 
@@ -88,9 +68,9 @@ def _versus_lines(report: dict[str, Any]) -> list[str]:
         return []
     lines = ["", f"in turns with {safe(report['peer']['name'])} ({safe(report['peer']['version'])})"]
     for pair in report["versus"]:
-        ratio = "–" if pair["ratio"] is None else f"{pair['ratio']:.2f} times as fast {interval(pair['interval'])}"
         sides = f"{figure(pair['ours'])} against {figure(pair['theirs'])}"
-        lines.append(f"  {pair['case']}, {threads_text(pair['threads'])}: {sides}; {ratio}".rstrip())
+        ratio = ratio_text(pair["ratio"], pair["interval"])
+        lines.append(f"  {pair['case']}, {threads_text(pair['threads'])}: {sides}; {ratio}")
     return lines
 
 

@@ -9,8 +9,10 @@ measured. Takes JSON; knows no file.
 from collections.abc import Iterator
 from typing import Any
 
+from bitnet_tui.core.bench_report import PARTS
+from bitnet_tui.core.bench_text import amount, interval, threads_text
 from bitnet_tui.core.measurements import Measurement, of_schema
-from bitnet_tui.display.bench import PARTS, amount, figure, interval, threads_text
+from bitnet_tui.display.bench import figure
 
 TITLE = """# Performance
 

@@ -7,27 +7,26 @@ this screen takes what has arrived twenty times a second.
 import asyncio
 import math
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
 from textual.content import Content
-from textual.timer import Timer
 from textual.widgets import Static
 
 from bitnet_tui.core.command_line import command, parity_command
 from bitnet_tui.core.exporting import export_run
 from bitnet_tui.core.failure_rows import replay_command
-from bitnet_tui.core.feed import Live
-from bitnet_tui.core.parity_view import ParityView, RunState
+from bitnet_tui.core.parity_view import ParityView
 from bitnet_tui.core.run_source import RunSource
+from bitnet_tui.core.run_state import RunState
 from bitnet_tui.core.session import BitnetError
 from bitnet_tui.core.text import elide, safe, token_text
-from bitnet_tui.screens.base import SPINNER, BaseScreen
 from bitnet_tui.screens.export import Offer
 from bitnet_tui.screens.form import Field, FormScreen
 from bitnet_tui.screens.parity_text import Standing, ranks_text, stages, status, token_line, token_text_row
+from bitnet_tui.screens.run_screen import RunScreen
 from bitnet_tui.widgets.error_card import ErrorCard
 from bitnet_tui.widgets.rank_table import RankTable
 from bitnet_tui.widgets.tau_bars import TauBars
@@ -36,10 +35,8 @@ from bitnet_tui.widgets.token_strip import TokenStrip
 from bitnet_tui.widgets.tour_card import TourCard
 from bitnet_tui.widgets.verdict_bar import VerdictBar
 
-_TICK = 1 / 20
 
-
-class ParityScreen(BaseScreen):
+class ParityScreen(RunScreen):
     """A reference and a candidate over the same text."""
 
     TAB = "Parity"
@@ -104,12 +101,8 @@ class ParityScreen(BaseScreen):
         self.view = ParityView()
         self.cursor = 0
         self.frozen = False
-        self.source: RunSource | None = None
-        """Where the events come from; None before a run was opened."""
         self._follow = False
         self._moved = False
-        self._tick = 0
-        self._timer: Timer | None = None
 
     def compose_body(self) -> ComposeResult:
         """Sides, verdict, tokens; below them the bars and the ranks."""
@@ -126,8 +119,7 @@ class ParityScreen(BaseScreen):
         yield TourCard()
 
     def on_mount(self) -> None:
-        """Name the panes; the clock runs while there is something to read."""
-        self._timer = self.set_interval(_TICK, self._take, pause=True)
+        """Name the panes."""
         for name, title in (
             ("strip", "tokens"),
             ("rows", "tokens"),
@@ -141,69 +133,32 @@ class ParityScreen(BaseScreen):
 
     # ---- beginning and ending -----------------------------------------------------------------------
 
-    def run_live(self, request: dict[str, Any]) -> None:
-        """Start a run in a child process and show it as it goes."""
-        live = self.program.start(request, record=True)
-        if live is not None:
-            self._begin(RunSource.of_live(live))
+    @property
+    def taking(self) -> ParityView:
+        """What takes the events of the run."""
+        return self.view
 
-    def replay(self, path: str) -> None:
-        """Show a recorded run."""
-        self._begin(RunSource.of_file(self.program.store, path))
-
-    def _begin(self, source: RunSource) -> None:
-        if self.source is not None:
-            self.source.stop()
-        self.source = source
+    def fresh(self) -> None:
+        """Show a run that has no token yet."""
         self.view = ParityView()
         self.cursor, self.frozen, self._moved = 0, False, False
-        self._follow = source.live is not None
+        self._follow = self.live is not None
         self.query_one(ErrorCard).hide()
         self.query_one(TokenStrip).show(self.view)
-        if self._timer is not None:
-            self._timer.resume()
-        self.refresh_bindings()
-        self._show()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002
         """Offer to pause where something is on its way only: the footer has room for six keys."""
         return action != "pause" or self.frozen or self.busy
 
-    @property
-    def busy(self) -> bool:
-        """Whether events of the run are still read."""
-        return self.source is not None and self.source.reading
-
-    @property
-    def live(self) -> Live | None:
-        """The child process of the run; None for a recorded one."""
-        return self.source.live if self.source is not None else None
-
-    @property
-    def is_live(self) -> bool:
-        """Whether a child process is still at work for this screen."""
-        return self.live is not None and self.busy
-
-    def _take(self) -> None:
-        """Take in the events that have arrived, and show what they changed."""
-        if self.source is None or not self.source.reading:
-            return
-        arrived = self.source.take(self.view)
-        self._tick += 1
-        if not self.source.reading:
-            self._ended(self.source)
-        if (arrived and not self.frozen) or not self.source.reading:
+    def took(self, arrived: bool) -> None:
+        """Show what has arrived, unless the view is held."""
+        if (arrived and not self.frozen) or not self.busy:
             self._show()
         else:
             self._show_status()
 
-    def _ended(self, source: RunSource) -> None:
-        self.refresh_bindings()
-        if self._timer is not None:
-            self._timer.pause()
-        if source.problem:
-            self.program.say(source.problem, severity="warning")
-        self.program.run_ended()
+    def ended(self, source: RunSource) -> None:
+        """Go to the worst token of a replay."""
         worst = self.view.worst()
         # A replay has been seen before: what is wanted of it is where it went wrong.
         if source.live is None and not self._moved and worst is not None and self.view.marked()[worst]:
@@ -280,7 +235,7 @@ class ParityScreen(BaseScreen):
 
     def _show_status(self) -> None:
         standing = Standing(
-            SPINNER[self._tick // 2 % len(SPINNER)],
+            self.spinner,
             reading=self.busy,
             live=self.live is not None,
             cancelled=self.live is not None and self.live.cancelled,
@@ -441,11 +396,6 @@ class ParityScreen(BaseScreen):
             export_run(self.program.store.open(Path(path)), path, file)
 
         return Offer(self.view.id or "run", (path,), write, (path,))
-
-    @property
-    def path(self) -> str | None:
-        """Where the run is recorded: what was opened, or what a live run writes."""
-        return self.source.path if self.source is not None else None
 
     def action_pause(self) -> None:
         """Freeze the view, or bring it up to date; the run itself goes on."""

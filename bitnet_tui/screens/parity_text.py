@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from textual.content import Content
 
 from bitnet_tui.core.measures import KL, TAU
-from bitnet_tui.core.parity_view import ParityView, RunState, TokenStatus
+from bitnet_tui.core.parity_view import ParityView, TokenStatus
+from bitnet_tui.core.run_state import RunState
 from bitnet_tui.core.text import duration, number, safe, token_text
 
 _VERDICTS = {

@@ -32,13 +32,16 @@ from bitnet_tui.widgets.pick_list import PickList
 from bitnet_tui.widgets.rows_view import RowsView
 from bitnet_tui.widgets.run_line import run_pick
 
+RUN_KINDS = ("parity", "bench")
+"""Kinds of runs that can be started again."""
+
 
 class RunsScreen(BaseScreen):
     """Every run of the folder of runs."""
 
     TAB = "Runs"
     HELP = (
-        "Every parity run of the app is recorded and stays until it is deleted, here or by the setting "
+        "Parity runs and benchmarks of the app are recorded and stay until they are deleted, here or by the setting "
         f"runs_limit_gib. The filter takes terms that all have to hold: {HELP}. A - before a term turns it round; "
         "fields are verdict, status, kind, profile, id, model, reference, candidate, since, before, tau, tokens, size."
     )
@@ -165,10 +168,10 @@ class RunsScreen(BaseScreen):
     def action_again(self) -> None:
         """Start the run under the cursor again, as it was asked for."""
         run = self.selected
-        if run is None or run.request is None or run.kind != "parity":
+        if run is None or run.request is None or run.kind not in RUN_KINDS:
             self.program.say("this run does not say how it was started" if run else "there is no run")
             return
-        self.program.start_parity({**run.request, "export": None})
+        self.program.start_run({**run.request, "export": None})
 
     def action_delete(self) -> None:
         """Ask, and delete the marked runs, or the one under the cursor."""
@@ -239,12 +242,11 @@ def _rows(run: RunInfo) -> list[Row]:
     numerics = [request.get("numerics"), request.get("candidate_numerics")]
     rows = [
         ("id", run.id),
-        ("reference", run.reference),
+        ("model" if run.kind == "bench" else "reference", run.reference),
         ("candidate", run.candidate),
         ("verdict", run.verdict or run.status),
         *((name, status) for name, status in run.gates),
-        ("median τ-b", number(run.tau_median)),
-        ("tokens", str(run.tokens)),
+        *([] if run.kind == "bench" else [("median τ-b", number(run.tau_median)), ("tokens", str(run.tokens))]),
         ("profile", run.profile),
         ("numerics", " against ".join(dict.fromkeys(str(name) for name in numerics if name)) or None),
         ("corpus", request.get("corpus")),

@@ -1,12 +1,15 @@
-"""Cutting and padding text to terminal cells, where a wide glyph takes two.
+"""Text in terminal cells, where a wide glyph takes two: cut, padded, folded; and bars of eighths of a cell.
 
     fit("Loire", 8)            ->  "Loire   "
     fit("Loire", 8, right=True) -> "   Loire"
+    bar(0.4, 5)            ->  "██"
 
 Expects safe text: a control character has no width to count.
 """
 
 from rich.cells import cell_len, set_cell_size
+
+_EIGHTHS = " ▏▎▍▌▋▊▉█"
 
 
 def fit(text: str, width: int, right: bool = False) -> str:
@@ -29,3 +32,9 @@ def fold(text: str, width: int) -> list[str]:
         lines.append(rest[:at].rstrip())
         rest = rest[at:].lstrip()
     return [*lines, rest]
+
+
+def bar(share: float, width: int) -> str:
+    """Return a bar that fills `share` of `width` cells, in eighths of a cell; at most all of them."""
+    eighths = round(min(1.0, max(0.0, share)) * width * 8)
+    return "█" * (eighths // 8) + (_EIGHTHS[eighths % 8] if eighths % 8 else "")

@@ -79,11 +79,11 @@ class PickList(OptionList):
     def _fill(self) -> None:
         width = max(10, self.scrollable_content_region.width)
         self.clear_options()
-        self.add_options([Option(_line(pick, width)) for pick in self.picks])
+        self.add_options([Option(self.line(pick, width)) for pick in self.picks])
 
-
-def _line(pick: Pick, width: int) -> Content:
-    facts = safe(pick.facts, 60)
-    room = max(4, width - len(facts) - 2)
-    name = fit(elide(safe(pick.name), room), room)
-    return Content.assemble(name, "  ", (facts, pick.style))
+    def line(self, pick: Pick, width: int) -> Content:
+        """Return an entry in `width` cells."""
+        facts = safe(pick.facts, 60)
+        room = max(4, width - len(facts) - 2)
+        name = fit(elide(safe(pick.name), room), room)
+        return Content.assemble(name, "  ", (facts, pick.style))

@@ -11,9 +11,7 @@ from textual.geometry import Size
 from textual.widget import Widget
 
 from bitnet_tui.core.inspect_view import Row, Shares
-from bitnet_tui.widgets.cells import fit, fold
-
-_EIGHTHS = " ▏▎▍▌▋▊▉█"
+from bitnet_tui.widgets.cells import bar, fit, fold
 
 Chart = Callable[[int], list[Content]]
 """Draws lines of at most so many cells."""
@@ -70,13 +68,8 @@ def _bars(shares: Shares, column: int, width: int) -> list[Content]:
     return [
         Content.assemble(
             (f"{fit(name, column, right=True)}  ", "$text-muted"),
-            (fit(_bar(share, room), room), style),
+            (fit(bar(share, room), room), style),
             f"  {share:>6.1%}",
         )
         for name, share, style in bars
     ]
-
-
-def _bar(share: float, width: int) -> str:
-    eighths = round(share * width * 8)
-    return "█" * (eighths // 8) + (_EIGHTHS[eighths % 8] if eighths % 8 else "")

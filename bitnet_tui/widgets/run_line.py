@@ -21,5 +21,7 @@ def run_pick(run: RunInfo, now: float, *, live: bool = False, marked: bool | Non
         return Pick(str(run.path), f"{mark}{run.id}  ! {run.problem}", when)
     sides = " → ".join(Path(side).name for side in (run.reference, run.candidate) if side)
     sign, style = _VERDICTS.get(run.verdict or "", (f"· {'live' if live else run.status}", "$text-muted"))
+    if run.kind == "bench":
+        return Pick(str(run.path), f"{mark}{run.id}  bench {sides}", f"{sign if run.verdict else ''}{when}", style)
     facts = f"{sign} {number(run.tau_median)}{when}"
     return Pick(str(run.path), f"{mark}{run.id}  {sides or run.kind or 'run'}", facts, style)

@@ -1,6 +1,6 @@
 """The first line of every screen: the program, the screens and the keys in force, and what goes on at the right.
 
-bitnet-tui  0 Home  1 Inspect  2 Parity  4 Runs               ● live 31/64  12.4 tok/s  eta 3 s
+bitnet-tui  0 Home  1 Inspect  2 Parity  3 Bench  4 Runs               ● live 31/64  12.4 tok/s  eta 3 s
 """
 
 from collections.abc import Callable
@@ -9,7 +9,9 @@ from textual.content import Content
 from textual.reactive import reactive
 from textual.widget import Widget
 
-TABS = (("app.home", "Home"), ("app.inspect", "Inspect"), ("app.parity", "Parity"), ("app.runs", "Runs"))
+_MODES = ("home", "inspect", "parity", "bench", "runs")
+TABS = tuple((f"app.{mode}", mode.capitalize()) for mode in _MODES)
+"""Actions that lead to the screens, with their names."""
 
 
 class TopBar(Widget, can_focus=False):

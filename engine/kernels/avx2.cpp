@@ -26,6 +26,6 @@ constexpr int kMixVectors = 1;
 
 }  // namespace
 
-const Kernel kAvx2 = {"avx2", kTileRows, quantize, copy, multiply, attend, merge, multiply_table};
+const Kernel kAvx2 = {"avx2", kTileRows, kTaskBytes, quantize, copy, multiply, attend, merge, multiply_table};
 
 }  // namespace bitnet

@@ -22,6 +22,6 @@ constexpr int kMixVectors = 1;
 
 }  // namespace
 
-const Kernel kAvxVnni = {"avx-vnni", kTileRows, quantize, copy, multiply, attend, merge, multiply_table};
+const Kernel kAvxVnni = {"avx-vnni", kTileRows, kTaskBytes, quantize, copy, multiply, attend, merge, multiply_table};
 
 }  // namespace bitnet

@@ -8,6 +8,10 @@
 #elif defined(__aarch64__) && defined(__linux__)
 #include <sys/auxv.h>
 #endif
+#if defined(__x86_64__) && defined(__linux__)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 
 namespace bitnet {
 namespace {
@@ -15,6 +19,7 @@ namespace {
 #if defined(__x86_64__)
 constexpr uint64_t kAvxState = 0x6;      // XMM and YMM
 constexpr uint64_t kAvx512State = 0xe6;  // and opmask, and both halves of ZMM
+constexpr uint64_t kTileState = 0x60000;  // the tiles' shapes and data
 
 struct Registers {
   uint32_t a = 0, b = 0, c = 0, d = 0;
@@ -45,6 +50,18 @@ bool has_avx512_vnni() {
   const bool f_and_bw = bit(r.b, 16) && bit(r.b, 30);
   return saved(kAvx512State) && f_and_bw && bit(r.c, 11);
 }
+
+// The system saves tiles, 8 KB a thread, for processes that ask for it: Documentation/arch/x86/xstate.rst of Linux.
+bool has_amx_int8() {
+#if defined(__linux__)
+  constexpr long kRequestPermission = 0x1023, kTileData = 18;
+  const uint32_t d = cpuid(7, 0).d;
+  return has_avx512_vnni() && saved(kTileState) && bit(d, 24) && bit(d, 25) &&
+         syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+#else
+  return false;
+#endif
+}
 #elif defined(__aarch64__) && defined(__linux__)
 bool has_dot_product() { return getauxval(AT_HWCAP) & HWCAP_ASIMDDP; }
 #elif defined(__aarch64__)
@@ -57,6 +74,7 @@ const std::vector<const Kernel*>& kernels_here() {
   static const std::vector<const Kernel*> found = [] {
     std::vector<const Kernel*> kernels;
 #if defined(__x86_64__)
+    if (has_amx_int8()) kernels.push_back(&kAmxInt8);
     if (has_avx512_vnni()) kernels.push_back(&kAvx512Vnni);
     if (has_avx_vnni()) kernels.push_back(&kAvxVnni);
     if (has_avx2()) kernels.push_back(&kAvx2);

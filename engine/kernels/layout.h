@@ -69,8 +69,9 @@ struct Head {
 // What one instruction set provides.
 struct Kernel {
   const char* name;
-  // Rows of x multiplied per pass over a block; a caller gives a multiple of it where it can.
-  int64_t tile_rows;
+  // Rows of x multiplied per pass over a block; a caller gives a multiple of it where it can, whose records take no
+  // more than task_bytes.
+  int64_t tile_rows, task_bytes;
   // Quantises row x[columns] by its absmax into a record of `record_bytes`.
   void (*quantize)(const float* x, int64_t columns, uint8_t* record, int64_t record_bytes);
   // Copies int8 codes into a record, for callers that quantise by themselves.
@@ -86,7 +87,7 @@ struct Kernel {
 
 extern const Kernel kPortable;
 #if defined(__x86_64__)
-extern const Kernel kAvx2, kAvxVnni, kAvx512Vnni;
+extern const Kernel kAvx2, kAvxVnni, kAvx512Vnni, kAmxInt8;
 #elif defined(__aarch64__)
 extern const Kernel kNeon;
 #endif

@@ -15,8 +15,6 @@ namespace ffi = xla::ffi;
 namespace bitnet {
 namespace {
 
-// Rows that a task multiplies with one block: a multiple of every kernel's tile, few enough to stay in L2.
-constexpr int64_t kRowsPerTask = 96;
 // Below so many floats, waking another thread costs more than quantising.
 constexpr int64_t kQuantizeGrain = 16384;
 
@@ -58,6 +56,15 @@ ffi::Error prepare(const ffi::AnyBuffer::Dimensions x, const ffi::AnyBuffer::Dim
   return ffi::Error::Success();
 }
 
+int64_t round_up(int64_t count, int64_t step) { return (count + step - 1) / step * step; }
+
+// Rows that a task multiplies with one block: about as many for each, and no more than the kernel asks for.
+int64_t rows_per_task(const Kernel& kernel, int64_t rows, int64_t record_bytes) {
+  const int64_t most = std::max(kernel.task_bytes / record_bytes / kernel.tile_rows, int64_t{1}) * kernel.tile_rows;
+  const int64_t parts = (rows + most - 1) / most;
+  return round_up((rows + parts - 1) / parts, kernel.tile_rows);
+}
+
 // fill(row, record) makes a row's record; then every block is multiplied with every row.
 template <typename Fill>
 void run(ffi::ThreadPool& pool, const Call& call, const Fill& fill) {
@@ -65,13 +72,13 @@ void run(ffi::ThreadPool& pool, const Call& call, const Fill& fill) {
   parallel_for(pool, call.rows, row_grain, [&](int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; ++row) fill(row, call.records + row * call.product.record_bytes);
   });
-  // Tasks of one block follow each other, so that a thread finds the block in its cache.
-  const int64_t parts = (call.rows + kRowsPerTask - 1) / kRowsPerTask;
-  const int64_t tasks = call.blocks * parts;
+  // Tasks of the same rows follow each other, so that a thread finds them in its cache.
+  const int64_t each = rows_per_task(*call.kernel, call.rows, call.product.record_bytes);
+  const int64_t tasks = (call.rows + each - 1) / each * call.blocks;
   parallel_for(pool, tasks, 1, [&](int64_t begin, int64_t end) {
     for (int64_t task = begin; task < end; ++task) {
-      const int64_t first = task % parts * kRowsPerTask;
-      call.kernel->multiply(call.product, task / parts, first, std::min(first + kRowsPerTask, call.rows));
+      const int64_t first = task / call.blocks * each;
+      call.kernel->multiply(call.product, task % call.blocks, first, std::min(first + each, call.rows));
     }
   });
 }

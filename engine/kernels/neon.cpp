@@ -49,6 +49,6 @@ constexpr int kMixVectors = 1;
 
 }  // namespace
 
-const Kernel kNeon = {"neon", kTileRows, quantize, copy, multiply, attend, merge, multiply_table};
+const Kernel kNeon = {"neon", kTileRows, kTaskBytes, quantize, copy, multiply, attend, merge, multiply_table};
 
 }  // namespace bitnet

@@ -68,6 +68,6 @@ constexpr int kMixVectors = 1;
 
 }  // namespace
 
-const Kernel kPortable = {"portable", kTileRows, quantize, copy, multiply, attend, merge, multiply_table};
+const Kernel kPortable = {"portable", kTileRows, kTaskBytes, quantize, copy, multiply, attend, merge, multiply_table};
 
 }  // namespace bitnet

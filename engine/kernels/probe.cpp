@@ -12,14 +12,9 @@
 #include "export.h"
 
 #if defined(__x86_64__)
-#include <cpuid.h>
 #include <immintrin.h>
 #elif defined(__aarch64__)
 #include <arm_neon.h>
-#endif
-#if defined(__x86_64__) && defined(__linux__)
-#include <sys/syscall.h>
-#include <unistd.h>
 #endif
 
 namespace bitnet {
@@ -142,20 +137,12 @@ __attribute__((target("avx2"))) int64_t dot_avx2(int64_t rounds) {
   return rounds * kSums * 32 * 2;
 }
 
-#if defined(__linux__)
 // 16 rows of 64 bytes in each of the eight tiles.
 struct alignas(64) TileShapes {
   uint8_t palette = 1, start_row = 0, reserved[14] = {};
   uint16_t bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
   uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
 };
-
-bool has_amx_int8() {
-  constexpr long kRequestPermission = 0x1023, kTileData = 18;
-  uint32_t a, b, c, d;
-  if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || !(d >> 24 & 1) || !(d >> 25 & 1)) return false;
-  return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
-}
 
 __attribute__((target("amx-tile,amx-int8"))) int64_t dot_amx_int8(int64_t rounds) {
   const TileShapes shapes;
@@ -179,7 +166,6 @@ __attribute__((target("amx-tile,amx-int8"))) int64_t dot_amx_int8(int64_t rounds
   _tile_release();
   return rounds * 4 * 16 * 16 * 64 * 2;
 }
-#endif
 #elif defined(__aarch64__)
 __attribute__((target("arch=armv8.2-a+dotprod"))) int64_t dot_neon(int64_t rounds) {
   constexpr int kSums = 16;
@@ -201,10 +187,8 @@ __attribute__((target("arch=armv8.2-a+dotprod"))) int64_t dot_neon(int64_t round
 const std::vector<Unit>& units_here() {
   static const std::vector<Unit> found = [] {
     std::vector<Unit> units;
-#if defined(__x86_64__) && defined(__linux__)
-    if (has_amx_int8()) units.push_back({"amx-int8", dot_amx_int8});
-#endif
 #if defined(__x86_64__)
+    if (kernel_named("amx-int8") != nullptr) units.push_back({"amx-int8", dot_amx_int8});
     if (kernel_named("avx512-vnni") != nullptr) units.push_back({"avx512-vnni", dot_avx512_vnni});
     if (kernel_named("avx-vnni") != nullptr) units.push_back({"avx-vnni", dot_avx_vnni});
     if (kernel_named("avx2") != nullptr) units.push_back({"avx2", dot_avx2});

@@ -13,6 +13,7 @@
 
 constexpr int64_t kChunkLines = 16384;
 constexpr int64_t kPrefetchBytes = 8192;  // ahead of the line at hand, into L2
+constexpr int64_t kTaskBytes = 1 << 18;   // of records, which stay in L2 while block after block is multiplied with them
 constexpr int kVectors = 16 / Vector::kLanes;  // in a line
 constexpr int kVectorBytes = static_cast<int>(kLineBytes) / kVectors;
 constexpr float kLevels = 127.0f;
@@ -111,9 +112,16 @@ void store(const Product& p, int64_t row, int64_t nb, const int32_t* sums) {
     for (int64_t n = 0; n < count; ++n) p.sums[at + n] = sums[n] - header.sum;
     return;
   }
-  // Two multiplications, in this order: one factor of both scales would round differently.
-  for (int64_t n = 0; n < count; ++n)
-    p.y[at + n] = static_cast<float>(sums[n] - header.sum) * header.reciprocal * p.scale;
+  // Two multiplications, in this order: one factor of both scales would round differently. Copies, because y might be
+  // the product itself for all that the compiler knows.
+  const float reciprocal = header.reciprocal, scale = p.scale;
+  const int32_t sum = header.sum;
+  float* const y = p.y + at;
+  if (count == kBlockRows) {
+    for (int64_t n = 0; n < kBlockRows; ++n) y[n] = static_cast<float>(sums[n] - sum) * reciprocal * scale;
+  } else {
+    for (int64_t n = 0; n < count; ++n) y[n] = static_cast<float>(sums[n] - sum) * reciprocal * scale;
+  }
 }
 
 template <int kRows>

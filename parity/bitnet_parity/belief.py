@@ -21,7 +21,9 @@ from typing import Any, no_type_check
 
 import numpy as np
 
-from bitnet_parity.tau import map_rows, tau_b
+from bitnet_parity.compiling import compiled
+from bitnet_parity.row_threads import map_rows
+from bitnet_parity.tau import tau_b
 
 TOP = 1024
 """Best ids of each side whose union is ranked exactly."""
@@ -74,7 +76,7 @@ class Belief:
         """
         if not self.exact:
             _small_taus()  # compiled once here rather than raced for by every thread
-        values = map_rows(self._row, reference, candidate, threads)
+        values = map_rows(self._row, reference, candidate, threads=threads)
         return TauRows(*np.array(values, np.float64).reshape(len(reference), 3).T.copy())
 
     def refine(self, rows: TauRows, reference: np.ndarray, candidate: np.ndarray) -> None:
@@ -143,7 +145,7 @@ def _reason(vocab: int, exact: bool) -> str:
 
 def _ranked(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Leave out the ids that both sides rule out: equal padding would raise tau-b for nothing."""
-    ruled_out = np.isneginf(x) & np.isneginf(y)
+    ruled_out = (x == -np.inf) & (y == -np.inf)
     return (x[~ruled_out], y[~ruled_out]) if ruled_out.any() else (x, y)
 
 
@@ -168,14 +170,8 @@ def _error(x: np.ndarray, y: np.ndarray, share: float) -> float:
 
 @functools.cache
 def _small_taus() -> Callable[[np.ndarray, np.ndarray, np.ndarray], None]:
-    """Return `_count_small`, compiled; as in `tau`, a folder that cannot keep it costs a second a process."""
-    import numba
-
-    signature = ["void(float32[:,::1], float32[:,::1], float64[::1])"]
-    try:
-        return numba.njit(signature, nogil=True, cache=True)(_count_small)
-    except (RuntimeError, OSError):
-        return numba.njit(signature, nogil=True)(_count_small)
+    """Return `_count_small`, compiled."""
+    return compiled(_count_small, "void(float32[:,::1], float32[:,::1], float64[::1])")
 
 
 @no_type_check  # compiled by numba, which reads the bare function

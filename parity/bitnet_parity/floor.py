@@ -123,10 +123,13 @@ def measure_floor(
 
 
 def to_bfloat16(logits: np.ndarray) -> np.ndarray:
-    """Round float32 to the nearest bfloat16, ties to even, still as float32."""
-    bits = np.ascontiguousarray(logits).view(np.uint32)
-    rounded = (bits + np.uint32(0x7FFF) + (bits >> np.uint32(16) & np.uint32(1))) & np.uint32(0xFFFF0000)
-    return np.where(np.isnan(logits), logits, rounded.view(np.float32))
+    """Round float32 [rows, vocab] to the nearest bfloat16, ties to even, still as float32."""
+    rounded = np.empty_like(logits)
+    for row, found in zip(logits, rounded, strict=True):  # by rows, or what is computed underway is three more matrices
+        bits = np.ascontiguousarray(row).view(np.uint32)
+        bits = (bits + np.uint32(0x7FFF) + (bits >> np.uint32(16) & np.uint32(1))) & np.uint32(0xFFFF0000)
+        found[:] = np.where(np.isnan(row), row, bits.view(np.float32))
+    return rounded
 
 
 @dataclass(frozen=True)

@@ -3,22 +3,19 @@
     window = measure(reference_logits, candidate_logits, targets, vocab=4096, top_k=10, belief=Belief(vocab=4096))
     window.kl, window.tau_b                             # float64 [tokens]
 
-Both sides are [tokens, vocab] float32; row i is scored on targets[i]. Log-probabilities are float64 and
-exist for a few rows at a time. Nothing here raises on a NaN: what has no value is NaN, and the caller counts
-it. Knows no tokenizer, no document, no limit.
+Both sides are [tokens, vocab] float32; row i is scored on targets[i], and no float64 of a window ever exists. Nothing
+here raises on a NaN: what has no value is NaN, and the caller counts it. Knows no tokenizer, no document, no limit.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from bitnet_engine.errors import BitnetError
-from bitnet_parity.belief import Belief, TauRows
-from bitnet_parity.distances import js_divergence, kl_divergence, log_softmax, logit_distances
-
-# Rows are worked through in blocks of about this many logits: 8 MiB in float64.
-_BLOCK = 1 << 20
+from bitnet_parity.belief import Belief
+from bitnet_parity.distances import row_distances, row_nll
+from bitnet_parity.ranking import Best, top_rows
 
 
 @dataclass(frozen=True)
@@ -46,12 +43,8 @@ class WindowMetrics:
     overlap: np.ndarray
     same_top: np.ndarray
     margin: np.ndarray
-    top_reference: tuple[tuple[tuple[int, float], ...], ...]
-    top_candidate: tuple[tuple[tuple[int, float], ...], ...]
-
-
-_TAUS = ("tau_b", "tau_b_error", "tau_top")
-_BLOCKWISE = (*_TAUS, "kl", "js", "nll_reference", "nll_candidate", "nmse", "cosine", "max_abs")
+    top_reference: tuple[Best, ...]
+    top_candidate: tuple[Best, ...]
 
 
 def measure(
@@ -69,42 +62,26 @@ def measure(
     reference, candidate = _columns("reference", reference, vocab), _columns("candidate", candidate, vocab)
     _check(reference, candidate, targets)
     ids = np.asarray(targets, np.int64)
-    columns = {name: np.empty(len(ids)) for name in _BLOCKWISE}
-    for rows in _blocks(*reference.shape):
-        for name, values in _block(reference[rows], candidate[rows], ids[rows], belief).items():
-            columns[name][rows] = values
-    belief.refine(TauRows(*(columns[name] for name in _TAUS)), reference, candidate)
-    top_reference, top_candidate = _top(reference, max(top_k, 2)), _top(candidate, max(top_k, 1))
-    margin = np.array([_margin(best) for best in top_reference])
-    top_reference, top_candidate = ([best[:top_k] for best in side] for side in (top_reference, top_candidate))
+    tau = belief.rows(reference, candidate)
+    belief.refine(tau, reference, candidate)
+    distances = row_distances(reference, candidate, ids)
     with np.errstate(under="ignore"):
-        delta_p = np.exp(-columns["nll_candidate"]) - np.exp(-columns["nll_reference"])
+        delta_p = np.exp(-distances.nll_candidate) - np.exp(-distances.nll_reference)
+    # The margin takes two ids.
+    top_reference, top_candidate = top_rows(reference, max(top_k, 2)), top_rows(candidate, max(top_k, 1))
+    tops = list(zip(top_reference, top_candidate, strict=True))
     return WindowMetrics(
-        **columns,
+        tau_b=tau.tau_b,
+        tau_b_error=tau.error,
+        tau_top=tau.top,
+        **vars(distances),
         delta_p=delta_p,
-        overlap=np.array([_overlap(*both) for both in zip(top_reference, top_candidate, strict=True)]),
-        same_top=_same_top(reference, candidate),
-        margin=margin,
-        top_reference=tuple(top_reference),
-        top_candidate=tuple(top_candidate),
+        overlap=np.array([_overlap(x[:top_k], y[:top_k]) for x, y in tops]),
+        same_top=np.array([_same_top(*both) for both in tops], bool) & ~_with_nan(reference) & ~_with_nan(candidate),
+        margin=np.array([_margin(best) for best in top_reference]),
+        top_reference=tuple(best[:top_k] for best in top_reference),
+        top_candidate=tuple(best[:top_k] for best in top_candidate),
     )
-
-
-def _block(reference: np.ndarray, candidate: np.ndarray, ids: np.ndarray, belief: Belief) -> dict[str, np.ndarray]:
-    """Measure some rows: float64 of the whole vocabulary exists for these only."""
-    log_p, log_q = log_softmax(reference), log_softmax(candidate)
-    at = np.arange(len(ids)), ids
-    tau, distances = belief.rows(reference, candidate), logit_distances(reference, candidate)
-    return {
-        **dict(zip(_TAUS, (tau.tau_b, tau.error, tau.top), strict=True)),
-        "kl": kl_divergence(log_p, log_q),
-        "js": js_divergence(log_p, log_q),
-        "nll_reference": -log_p[at],
-        "nll_candidate": -log_q[at],
-        "nmse": distances.nmse,
-        "cosine": distances.cosine,
-        "max_abs": distances.max_abs,
-    }
 
 
 def target_nll(logits: np.ndarray, targets: Sequence[int], vocab: int) -> np.ndarray:
@@ -115,22 +92,7 @@ def target_nll(logits: np.ndarray, targets: Sequence[int], vocab: int) -> np.nda
     """
     logits, ids = _columns("model", logits, vocab), np.asarray(targets, np.int64)
     _check_targets("model", logits, targets)
-    nll = np.empty(len(ids))
-    for rows in _blocks(*logits.shape):
-        log_p = log_softmax(logits[rows])
-        nll[rows] = -log_p[np.arange(len(log_p)), ids[rows]]
-    return nll
-
-
-def top(row: np.ndarray, k: int) -> tuple[tuple[int, float], ...]:
-    """Return the k best (id, logit) of a row [vocab]: best first, equal logits by id, NaN last."""
-    order = np.where(np.isnan(row), -np.inf, row)
-    k = min(k, len(row))
-    # All that tie with the k-th best are kept for the sort: which of them a partition keeps is arbitrary.
-    threshold = np.partition(order, -k)[-k]
-    kept = np.flatnonzero(order >= threshold)
-    best = kept[np.lexsort((np.isnan(row[kept]), -order[kept]))][:k]  # a stable sort: ties stay by id
-    return tuple((int(i), float(row[i])) for i in best)
+    return row_nll(logits, ids)
 
 
 def _columns(side: str, logits: np.ndarray, vocab: int) -> np.ndarray:
@@ -160,26 +122,20 @@ def _check_targets(side: str, logits: np.ndarray, targets: Sequence[int]) -> Non
         )
 
 
-def _blocks(rows: int, vocab: int) -> Iterator[slice]:
-    step = max(1, _BLOCK // max(vocab, 1))
-    return (slice(start, start + step) for start in range(0, rows, step))
+def _with_nan(logits: np.ndarray) -> np.ndarray:
+    return np.isnan(logits.max(axis=1, initial=-np.inf))
 
 
-def _same_top(reference: np.ndarray, candidate: np.ndarray) -> np.ndarray:
-    known = ~(np.isnan(reference).any(axis=1) | np.isnan(candidate).any(axis=1))
-    return known & (reference.argmax(axis=1) == candidate.argmax(axis=1))
+def _same_top(reference: Best, candidate: Best) -> bool:
+    return reference[0][0] == candidate[0][0]
 
 
-def _top(logits: np.ndarray, k: int) -> list[tuple[tuple[int, float], ...]]:
-    return [top(row, k) for row in logits]
-
-
-def _margin(best: tuple[tuple[int, float], ...]) -> float:
+def _margin(best: Best) -> float:
     if len(best) < 2 or not np.isfinite(best[0][1]):
         return float("nan")
     return best[0][1] - best[1][1]
 
 
-def _overlap(reference: tuple[tuple[int, float], ...], candidate: tuple[tuple[int, float], ...]) -> float:
+def _overlap(reference: Best, candidate: Best) -> float:
     shared = {token for token, _ in reference} & {token for token, _ in candidate}
     return len(shared) / len(reference)

@@ -11,17 +11,14 @@ the first call and its compiled code is kept on disk where that is possible.
 
 import functools
 import math
-import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, no_type_check
 
 import numpy as np
 
 from bitnet_engine.errors import BitnetError
-
-# Shorter rows are mostly interpreter: two threads are slower than one there (measured: ×0.6 at 4 096).
-_WORTH_A_THREAD = 1 << 15
+from bitnet_parity.compiling import compiled
+from bitnet_parity.row_threads import map_rows
 
 
 def tau_b(x: np.ndarray, y: np.ndarray) -> float:
@@ -49,24 +46,8 @@ def tau_b_rows(x: np.ndarray, y: np.ndarray, threads: int | None = None) -> np.n
         BitnetError: the matrices are not two of one shape.
     """
     _check(x, y, rank=2)
-    return np.array(map_rows(_tau_b, x, y, threads), np.float64)
-
-
-def map_rows(
-    function: Callable[[np.ndarray, np.ndarray], Any], x: np.ndarray, y: np.ndarray, threads: int | None = None
-) -> list[Any]:
-    """Return `function` of each pair of rows, in order, shared out over threads as `tau_b_rows` says."""
-    workers = min(threads or (_cores() if x.shape[1] >= _WORTH_A_THREAD else 1), len(x))
-    if workers <= 1:
-        return [function(a, b) for a, b in zip(x, y, strict=True)]
     _compiled()  # once, here rather than raced for by every thread
-    with ThreadPoolExecutor(workers) as pool:
-        return list(pool.map(function, x, y))
-
-
-def _cores() -> int:
-    # Absent on macOS; where it exists it knows a container's share of the machine.
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return np.array(map_rows(_tau_b, x, y, threads=threads), np.float64)
 
 
 def _check(x: np.ndarray, y: np.ndarray, rank: int) -> None:
@@ -113,17 +94,10 @@ def _bits(values: np.ndarray) -> np.ndarray:
 @functools.cache
 def _compiled() -> tuple[Callable[[np.ndarray, np.ndarray, np.ndarray], None], Callable[[np.ndarray, np.ndarray], Any]]:
     """Return `_pack` and `_count`, compiled."""
-    import numba
-
-    # A written signature compiles at once, so that a folder that fails does so here and not in a call.
-    pack, count = ["void(int32[::1], int32[::1], uint64[::1])"], ["UniTuple(int64, 4)(uint64[::1], uint64[::1])"]
-    try:
-        kept = functools.partial(numba.njit, nogil=True, cache=True)
-        return kept(pack)(_pack), kept(count)(_count)
-    except (RuntimeError, OSError):
-        # No folder to keep compiled code in, or a full one: costs a second a process, changes no value.
-        lost = functools.partial(numba.njit, nogil=True)
-        return lost(pack)(_pack), lost(count)(_count)
+    return (
+        compiled(_pack, "void(int32[::1], int32[::1], uint64[::1])"),
+        compiled(_count, "UniTuple(int64, 4)(uint64[::1], uint64[::1])"),
+    )
 
 
 @no_type_check  # compiled by numba, which reads the bare function: no run-time checker may wrap it

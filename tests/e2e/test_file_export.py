@@ -31,7 +31,7 @@ def test_a_recorded_run_becomes_a_report_and_a_picture(packed, i2_s, short_corpu
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--export", "x.md"], "needs a model or a recorded run"),
+        (["--export", "x.md"], "needs a model, a recorded run or a benchmark"),
         (["{model}", "--export", "x.md", "--size", "90x30"], "are of a picture"),
         (["{model}", "--size", "90x30"], "--size and --press are of a picture"),
         (["{model}", "--export", "x.svg", "--size", "90"], "'90' is no size"),

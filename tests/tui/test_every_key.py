@@ -10,6 +10,7 @@ import pytest
 
 from bitnet_tui.app import BINDING
 from bitnet_tui.screens.base import BaseScreen
+from bitnet_tui.screens.bench import BenchScreen
 from bitnet_tui.screens.confirm import ConfirmScreen
 from bitnet_tui.screens.form import FormScreen
 from bitnet_tui.screens.help import HelpScreen
@@ -23,9 +24,9 @@ from bitnet_tui.widgets.panes import ScrollPane
 WIDE = (120, 40)
 ACTIONS = actions_of(BINDING)
 
-PLACES = ("home", "inspect", "parity", "runs", "settings")
+PLACES = ("home", "inspect", "parity", "bench", "runs", "settings")
 USED = {
-    **{place: place for place in ("home", "inspect", "parity", "runs", "confirm", "form", "help")},
+    **{place: place for place in ("home", "inspect", "parity", "bench", "runs", "confirm", "form", "help")},
     "app": "parity",
     "list": "runs",
     "tree": "inspect",
@@ -45,6 +46,8 @@ def go_to(app_of, made, until):
     app = app_of(read_values=lambda *_args, **_reading: [[0.5]])
     with app.store.create("7f3a") as writer:
         writer.write(made.run())
+    with app.store.create("3e9b") as writer:
+        writer.write(made.bench_run("3e9b"))
 
     async def go(pilot, place):
         await until(pilot, lambda: isinstance(app.screen, BaseScreen))
@@ -56,6 +59,10 @@ def go_to(app_of, made, until):
         elif place == "parity":
             app.open_path(str(app.store.root / "7f3a"))
             await until(pilot, lambda: isinstance(app.screen, ParityScreen) and app.screen.view.tokens)
+            await until(pilot, lambda: not app.screen.busy)
+        elif place == "bench":
+            app.open_path(str(app.store.root / "3e9b"))
+            await until(pilot, lambda: isinstance(app.screen, BenchScreen) and app.screen.view.artifact)
             await until(pilot, lambda: not app.screen.busy)
         elif place in ("runs", "confirm"):
             if not (app.store.root / "7f3a").exists():  # one of the keys has deleted it

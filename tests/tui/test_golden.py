@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from bitnet_tui.screens.bench import BenchScreen
 from bitnet_tui.screens.inspect import InspectScreen
 from bitnet_tui.screens.parity import ParityScreen
 from bitnet_tui.screens.runs import RunsScreen
@@ -94,6 +95,22 @@ async def test_inspect(app_of, made, until, text_of, update_golden, frozen, size
         await pilot.press("down", "down", "down", "enter", "down", "down")
         await until(pilot, lambda: "100% of the bytes" in text_of(app) and "stops" not in text_of(app))
         compare(text_of(app), made.golden / f"inspect_{size[0]}x{size[1]}.txt", update_golden)
+
+
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
+async def test_bench(app_of, made, until, text_of, update_golden, frozen, size):
+    """A user opens a benchmark, and the run before it is slower."""
+    import os
+
+    app = app_of(clock=lambda: NOW)
+    for age, id, slower in ((90_000, "t5k1aa01", 1.1), (120, "t5k2zx7f", 1.0)):
+        with app.store.create(id) as writer:
+            writer.write(made.bench_run(id, slower))
+        os.utime(writer.path, (NOW - age, NOW - age))
+    app.paths = [str(writer.path)]
+    async with app.run_test(size=size) as pilot:
+        await until(pilot, lambda: isinstance(app.screen, BenchScreen) and app.screen.view.baseline is not None)
+        compare(text_of(app), made.golden / f"bench_{size[0]}x{size[1]}.txt", update_golden)
 
 
 @pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bitnet_tui.core.parity_view import BELIEF_LIMITS, ParityView, RunState, TokenStatus
+from bitnet_tui.core.parity_view import BELIEF_LIMITS, ParityView, TokenStatus
+from bitnet_tui.core.run_state import RunState
 
 
 def view_of(events, finish=True):

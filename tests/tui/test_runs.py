@@ -313,7 +313,7 @@ async def test_a_live_run_is_not_deleted(listed, made, until):
     """Deleting the run that was going on left its recorder writing into nothing."""
     app = listed(events=made.run()[:30], hold=True)
     async with app.run_test(size=WIDE) as pilot:
-        app.start_parity(REQUEST)
+        app.start_run(REQUEST)
         await until(pilot, lambda: isinstance(app.screen, ParityScreen) and len(app.screen.view.tokens) == 23)
         await pilot.press("4")
         await until(pilot, lambda: isinstance(app.screen, RunsScreen) and app.screen.selected is not None)
@@ -329,7 +329,7 @@ async def test_a_new_run_makes_room_for_itself(listed, until, text_of):
     half = sum(run.nbytes for run in app.store.list()) / 2
     app.config = replace(app.config, settings=replace(app.settings, runs_limit_gib=half / GIB))
     async with app.run_test(size=WIDE, notifications=True) as pilot:
-        app.start_parity(REQUEST)
+        app.start_run(REQUEST)
         await until(pilot, lambda: not {"t5k1aa01", "t5i0bb02"} & {run.id for run in app.store.list()})
         # Two or three: whether the new run is there already when the folder is read is left to chance.
         await until(pilot, lambda: "old runs deleted, " in text_of(app))

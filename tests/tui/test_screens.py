@@ -3,7 +3,7 @@
 import pytest
 from textual.widgets import Input
 
-from bitnet_tui.core.parity_view import RunState
+from bitnet_tui.core.run_state import RunState
 from bitnet_tui.core.settings import load_config
 from bitnet_tui.screens.confirm import ConfirmScreen
 from bitnet_tui.screens.form import FormScreen
@@ -416,7 +416,7 @@ async def test_one_run_at_a_time(app_of, made, until):
         await until(pilot, lambda: isinstance(app.screen, ParityScreen) and len(app.screen.view.tokens) == 23)
         await pilot.press("r")
         assert isinstance(app.screen, ParityScreen)
-        app.start_parity({"kind": "parity"})
+        app.start_run({"kind": "parity"})
         await pilot.pause()
         assert len(app.jobs) == 1
 

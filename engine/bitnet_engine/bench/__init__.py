@@ -20,7 +20,7 @@
 """
 
 from bitnet_engine.bench.cases import Settings
-from bitnet_engine.bench.regression import Comparison, compare, load_report, refuse_another
+from bitnet_engine.bench.regression import Change, Comparison, changes, compare, load_report, refuse_another
 from bitnet_engine.bench.report import SCHEMA, SCHEMA_VERSION, BenchReport
 from bitnet_engine.bench.running import Progress, Stage, bench_steps
 from bitnet_engine.bench.turns import turns_steps
@@ -29,11 +29,13 @@ __all__ = [
     "SCHEMA",
     "SCHEMA_VERSION",
     "BenchReport",
+    "Change",
     "Comparison",
     "Progress",
     "Settings",
     "Stage",
     "bench_steps",
+    "changes",
     "compare",
     "load_report",
     "refuse_another",

@@ -52,11 +52,10 @@ class Run:
 
 def assemble(runs: list[Run], *, path: str, sha256: str, command: str, settings: Settings) -> BenchReport:
     """Return the report of all processes; the last has the most threads, and its stamp is the report's."""
-    usual = _usual_clock(runs)
     measures: list[Measure] = []
     turns: list[Versus] = []
     for run in runs:
-        maker = _Maker(run, _roof(run, usual, allow_noise=settings.allow_noise), usual, settings.allow_noise)
+        maker = _Maker(run, _roof(run, allow_noise=settings.allow_noise), settings.allow_noise)
         measures += [*maker.starts(), *(maker.measure(OURS, case, found) for case, found in run.samples.items())]
         turns += maker.turns()
     last = runs[-1]
@@ -75,18 +74,15 @@ def assemble(runs: list[Run], *, path: str, sha256: str, command: str, settings:
     )
 
 
-def _usual_clock(runs: list[Run]) -> float | None:
-    tables = [table for run in runs for table in (run.samples, run.turns, run.peer_turns)]
-    clocks = [
-        answer["sample"]["conditions"]["clock_mhz"] for table in tables for found in table.values() for answer in found
-    ]
-    known = [clock for clock in clocks if clock is not None]
+def _usual_clock(answers: Answers) -> float | None:
+    """Return the median clock of one case: wide instructions and full memory lower it each time, which is no noise."""
+    known = [clock for answer in answers if (clock := answer["sample"]["conditions"]["clock_mhz"]) is not None]
     return statistics.median(known) if known else None
 
 
-def _roof(run: Run, usual_mhz: float | None, *, allow_noise: bool) -> Roof:
+def _roof(run: Run, *, allow_noise: bool) -> Roof:
     """Return the limits as this run measured them; none from samples that do not count."""
-    bare = _Maker(run, Roof(None, None, "", 0.0, 0), usual_mhz, allow_noise)
+    bare = _Maker(run, Roof(None, None, "", 0.0, 0), allow_noise)
     limits = {
         case: None if math.isnan(value := bare.measure(OURS, case, found).value) else 1e9 * value
         for case, found in run.samples.items()
@@ -106,13 +102,13 @@ class _Maker:
 
     run: Run
     roof: Roof
-    usual_mhz: float | None
     allow_noise: bool
 
     def measure(self, engine: str, case: Case, answers: Answers) -> Measure:
         least = {name: answers[0][name] for name in ("tokens", "bytes", "operations")}
         unit, counted, limit = self.roof.figure(case, **least)
-        samples = [self._taken(answer["sample"], counted(answer["sample"]["seconds"])) for answer in answers]
+        usual = _usual_clock(answers)
+        samples = [_taken(answer["sample"], counted(answer["sample"]["seconds"]), usual) for answer in answers]
         each = [seconds for answer in answers for seconds in answer["each"]]
         return self._finished(engine, case, unit, samples, each, limit)
 
@@ -144,10 +140,11 @@ class _Maker:
     ) -> Measure:
         return measure(engine, self.run.threads, case, unit, samples, each, limit, allow_noise=self.allow_noise)
 
-    def _taken(self, sample: dict[str, Any], value: float) -> Taken:
-        conditions = Conditions(**sample["conditions"])
-        disturbed = tuple(conditions.disturbances(self.usual_mhz))
-        return Taken(value, sample["round"], sample["count"], sample["seconds"], conditions, disturbed)
+
+def _taken(sample: dict[str, Any], value: float, usual_mhz: float | None) -> Taken:
+    conditions = Conditions(**sample["conditions"])
+    disturbed = tuple(conditions.disturbances(usual_mhz))
+    return Taken(value, sample["round"], sample["count"], sample["seconds"], conditions, disturbed)
 
 
 def _megabytes(size: int | None) -> float | None:

@@ -7,13 +7,14 @@ FAIL only where the whole interval is under that, PASS where all of it is over, 
 the noise of two runs is then larger than what is asked about. Knows no clock.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from bitnet_engine.bench.report import OURS, SCHEMA, SCHEMA_VERSION
-from bitnet_engine.bench.statistics import unpaired_ratio
+from bitnet_engine.bench.statistics import Estimate, unpaired_ratio
 from bitnet_engine.errors import FormatError, SettingError
 from bitnet_engine.files import read_json
 
@@ -37,6 +38,20 @@ class SpeedGate:
     interval: tuple[float, float]
     limit: float
     detail: str
+
+
+@dataclass(frozen=True)
+class Change:
+    """One measure then and now: the ratio of its speeds, under 1 where it got slower or larger."""
+
+    case: str
+    threads: int
+    ratio: float
+    """NaN where too much noise leaves no value."""
+    interval: tuple[float, float]
+    """NaN where one sample has none."""
+    then: float | None
+    """In the unit of the measure; None where noise left no value."""
 
 
 @dataclass(frozen=True)
@@ -66,13 +81,31 @@ def compare(baseline: dict[str, Any], now: dict[str, Any]) -> Comparison:
     Raises:
         SettingError: they are of different machines or models, or have no measure in common.
     """
-    refuse_another(baseline, {name: now["stamp"].get(name) for name in SAME})
-    old = {_key(measure): measure for measure in baseline["measures"] if _gated(measure)}
-    pairs = [(old[_key(measure)], measure) for measure in now["measures"] if _gated(measure) and _key(measure) in old]
-    if not pairs:
+    gates = tuple(_gate(then, found) for then, found in _pairs(baseline, now) if found["kind"] in GATED)
+    if not gates:
         raise SettingError("the baseline has no measure in common with this run; give both the same options.")
-    gates = tuple(_gate(then, found) for then, found in pairs)
     return Comparison(worst(gates), gates)
+
+
+def changes(baseline: dict[str, Any], now: dict[str, Any]) -> list[Change]:
+    """Return how every measure of our own that both artifacts have has changed, judged or not.
+
+    Raises:
+        SettingError: they are of different machines or models.
+    """
+    return [
+        Change(found["case"], found["threads"], ratio.value, ratio.interval, then["value"])
+        for then, found in _pairs(baseline, now)
+        for ratio in [_ratio(then, found)]
+    ]
+
+
+def _pairs(baseline: dict[str, Any], now: dict[str, Any]) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    """Return what was measured in both, then and now."""
+    refuse_another(baseline, {name: now["stamp"].get(name) for name in SAME})
+    old = {_key(measure): measure for measure in baseline["measures"] if measure["engine"] == OURS}
+    ours = [measure for measure in now["measures"] if measure["engine"] == OURS]
+    return [(old[_key(measure)], measure) for measure in ours if _key(measure) in old]
 
 
 def worst(gates: Sequence[SpeedGate]) -> Verdict:
@@ -99,25 +132,25 @@ def refuse_another(baseline: dict[str, Any], stamp: dict[str, Any]) -> None:
             )
 
 
-def _gated(measure: dict[str, Any]) -> bool:
-    return measure["engine"] == OURS and measure["kind"] in GATED
-
-
 def _key(measure: dict[str, Any]) -> tuple[str, int]:
     return measure["case"], measure["threads"]
 
 
 def _gate(then: dict[str, Any], now: dict[str, Any]) -> SpeedGate:
     name, limit = f"{now['case']}, {now['threads']} threads", 1 - ALLOWED
-    samples = [_values(side) for side in (now, then)]
-    found = unpaired_ratio(*(samples if now["better"] == "higher" else samples[::-1]))
+    found = _ratio(then, now)
     low, high = found.interval
     detail = f"{_shown(then)} then, {_shown(now)} now"
-    if not all(samples):
+    if math.isnan(found.value):
         detail += "; too much noise to tell"
     elif not low <= high:
         detail += "; one sample has no interval"
     return SpeedGate(name, status_of(found.interval), found.value, found.interval, limit, detail)
+
+
+def _ratio(then: dict[str, Any], now: dict[str, Any]) -> Estimate:
+    samples = [_values(side) for side in (now, then)]
+    return unpaired_ratio(*(samples if now["better"] == "higher" else samples[::-1]))
 
 
 def _values(measure: dict[str, Any]) -> list[float]:
