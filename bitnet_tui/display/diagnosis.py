@@ -41,7 +41,8 @@ def _part_lines(part: Part) -> list[str]:
 
 def capture_lines(report: dict[str, Any]) -> list[str]:
     """Return `capture`'s answer: what was written, and whether looking changed anything."""
-    same = "the same bits as without" if report["same_bits"] else "NOT the bits that they are without"
+    told = {True: "the same bits as without", False: "NOT the bits that they are without", None: "as watched"}
+    same = told[report["same_bits"]]
     return [
         f"model       {safe(report['model']['path'])}  sha256 {report['model']['sha256'][:16]}",
         f"captured    {report['parts']} parts of {len(report['tokens'])} tokens into {safe(report['folder'])}",
