@@ -244,7 +244,7 @@ def performance(trial: Trial) -> Found:
         if slowest
         else ""
     )
-    red = [f"{gate['gate']} {gate['status']}" for gate in gates if gate["status"] != "PASS"]
+    red = [f"{gate['gate']} {gate['status']} ({gate['detail']})" for gate in gates if gate["status"] != "PASS"]
     return Found(STATUS[judged["verdict"]], "; ".join(filter(None, [*red, said, judged["why"]])), {"gates": gates})
 
 

@@ -50,13 +50,12 @@ def prove(trial: "Trial") -> Iterator[tuple[str, str | None]]:
 
 
 def _speed_gate_problem() -> str | None:
-    from bitnet_engine.bench.turns import speed_gate
+    from bitnet_engine.bench.turns import Round, speed_gate
 
     even = [1.0 + 0.01 * (round % 3) for round in range(8)]
     for factor, expected in ((1.0, "PASS"), (SLOWER, "FAIL")):
-        found = speed_gate(
-            "planted", [(seconds, factor * seconds * (1 + 0.01 * (i % 2))) for i, seconds in enumerate(even)]
-        )
+        rounds = [Round(seconds, factor * seconds * (1 + 0.01 * (i % 2))) for i, seconds in enumerate(even)]
+        found = speed_gate("planted", rounds)
         if found.status != expected:
             return f"the gate 'performance' is {found.status} where it takes {factor} times as long, not {expected}"
     return None

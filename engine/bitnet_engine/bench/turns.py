@@ -4,17 +4,19 @@
         ...                                     # Stage, Progress; the Comparison is the last
 
 Each round takes a sample of both, whoever begins changing, so that what disturbs a round moves both alike: the ratio of
-a round is steadier than either speed. Where the interval still holds the limit, more rounds are taken, up to
+a round is steadier than either speed. Disturbed rounds (machine.py) count only where half or more are, and then nothing
+is called slower for it. Where the interval still holds the limit, more rounds are taken, up to
 MOST_ROUNDS; looking again so makes a wrong verdict a little likelier than the interval's five in a hundred.
 """
 
 import math
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from bitnet_engine.bench.cases import Case, Settings
+from bitnet_engine.bench.machine import Conditions
 from bitnet_engine.bench.process import Measurer
 from bitnet_engine.bench.regression import ALLOWED, Comparison, SpeedGate, status_of, worst
 from bitnet_engine.bench.report import OURS
@@ -22,8 +24,15 @@ from bitnet_engine.bench.running import Progress, Stage, available_threads
 from bitnet_engine.bench.statistics import paired_ratio
 
 MOST_ROUNDS = 48
-Seconds = tuple[float, float]
-"""Of the reference and the candidate, in one round."""
+
+
+@dataclass(frozen=True)
+class Round:
+    """Seconds of the reference and the candidate, and whether other processes or steal were at work meanwhile."""
+
+    reference: float
+    candidate: float
+    disturbed: bool = False
 
 
 def turns_steps(
@@ -44,12 +53,12 @@ def turns_steps(
             sides.append(stack.enter_context(Measurer.start({**request, "settings": asdict(settings)})))
             yield Stage(f"load {name}", "done")
         cases = _cases(settings, min(side.ready["facts"]["max_positions"] for side in sides))
-        taken: dict[Case, list[Seconds]] = {case: [] for case in cases}
+        taken: dict[Case, list[Round]] = {case: [] for case in cases}
         while rounds := _wanted(taken, settings.iterations):
             case, round = rounds
-            taken[case].append(_round(sides, case, round))
-            index = sum(map(len, taken.values()))
-            yield Progress(OURS, threads, case.key, round, sum(taken[case][-1]), index, _most(taken, settings))
+            taken[case].append(last := _round(sides, case, round))
+            index, seconds = sum(map(len, taken.values())), last.reference + last.candidate
+            yield Progress(OURS, threads, case.key, round, seconds, index, _most(taken, settings))
     gates = tuple(speed_gate(f"{case.key}, {threads} threads", found) for case, found in taken.items())
     yield Comparison(worst(gates), gates)
 
@@ -58,13 +67,14 @@ def _cases(settings: Settings, max_positions: int) -> list[Case]:
     return [case for case in settings.cases(max_positions, ()) if case.kind in ("decode", "prefill", "ttft")]
 
 
-def _round(sides: list[Measurer], case: Case, round: int) -> Seconds:
+def _round(sides: list[Measurer], case: Case, round: int) -> Round:
     order = (0, 1) if round % 2 else (1, 0)
-    seconds = {side: sides[side].sample(case, round)["sample"]["seconds"] for side in order}
-    return seconds[0], seconds[1]
+    samples = {side: sides[side].sample(case, round)["sample"] for side in order}
+    disturbed = any(Conditions(**sample["conditions"]).disturbances(None) for sample in samples.values())
+    return Round(samples[0]["seconds"], samples[1]["seconds"], disturbed)
 
 
-def _wanted(taken: dict[Case, list[Seconds]], least: int) -> tuple[Case, int] | None:
+def _wanted(taken: dict[Case, list[Round]], least: int) -> tuple[Case, int] | None:
     """Return the case whose turn it is and the number of its round; None where every case is decided."""
     left = [case for case, found in taken.items() if len(found) < least or _undecided(found)]
     if not left:
@@ -73,23 +83,35 @@ def _wanted(taken: dict[Case, list[Seconds]], least: int) -> tuple[Case, int] | 
     return case, len(taken[case])
 
 
-def _undecided(found: list[Seconds]) -> bool:
+def _undecided(found: list[Round]) -> bool:
     return len(found) < MOST_ROUNDS and status_of(_speed(found).interval) == "INCONCLUSIVE"
 
 
-def _most(taken: dict[Case, list[Seconds]], settings: Settings) -> int:
+def _most(taken: dict[Case, list[Round]], settings: Settings) -> int:
     return max(sum(map(len, taken.values())), settings.iterations * len(taken))
 
 
-def _speed(found: list[Seconds]) -> Any:
-    """Return the candidate's speed over the reference's."""
-    return paired_ratio([reference for reference, _ in found], [candidate for _, candidate in found])
+def _speed(found: list[Round]) -> Any:
+    """Return the candidate's speed over the reference's, over the rounds that count."""
+    counting = found if _noisy(found) else [one for one in found if not one.disturbed]
+    return paired_ratio([one.reference for one in counting], [one.candidate for one in counting])
 
 
-def speed_gate(name: str, found: list[Seconds]) -> SpeedGate:
+def _noisy(found: list[Round]) -> bool:
+    return 2 * sum(one.disturbed for one in found) >= len(found)
+
+
+def speed_gate(name: str, found: list[Round]) -> SpeedGate:
     """Judge the rounds of one case: the candidate's speed over the reference's, at least 1 − ALLOWED."""
-    ratio = _speed(found)
-    detail = f"{len(found)} rounds in turns; the candidate's speed over the reference's"
+    ratio, disturbed = _speed(found), sum(one.disturbed for one in found)
+    status, detail = (
+        status_of(ratio.interval),
+        f"{len(found)} rounds in turns; the candidate's speed over the reference's",
+    )
     if math.isnan(ratio.interval[0]):
         detail += "; one round has no interval"
-    return SpeedGate(name, status_of(ratio.interval), ratio.value, ratio.interval, 1 - ALLOWED, detail)
+    if disturbed:
+        detail += f"; {disturbed} rounds were disturbed"
+    if status == "FAIL" and _noisy(found):
+        status, detail = "INCONCLUSIVE", f"{detail}, too many to call it slower: measure again on a quiet machine"
+    return SpeedGate(name, status, ratio.value, ratio.interval, 1 - ALLOWED, detail)
