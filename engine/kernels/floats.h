@@ -1,14 +1,14 @@
 // The operations in floats, for any instruction set: a chunk of decode attention, and rows of a model's head.
 //
 // Each instruction set includes this file after tile.h, having set kMixVectors: vectors of a result that its registers
-// hold for four heads. A sum's order is written down here and nowhere left to the
-// width of a vector: 16 partial sums, added as a tree. Nothing is contracted into a fused multiply-add, and e^x is ours.
+// hold for four heads. A sum's order is written down here and nowhere left to the width of a vector: 16 partial sums,
+// added as a tree. Nothing is contracted into a fused multiply-add, and e^x is ours.
 // So every instruction set gives the same bits. They are not XLA's, which orders sums as it likes.
 
 typedef float Lanes __attribute__((vector_size(64)));
 constexpr int64_t kLanes = 16;
 
-// Bytes of a table that are asked for ahead of those at hand: fewer than of packed weights, on which more work is done.
+// Bytes of a table that are asked for ahead of those at hand: of 1 to 20 KB the fastest where it was measured.
 constexpr int64_t kTableAhead = 2560;
 
 // How a table stores its numbers. All of them are exact as float32.
@@ -68,9 +68,9 @@ inline void fold(const float* x, float* to) {
 }
 
 inline float sum(Lanes x) {
-  float lanes[kLanes], four[4];
-  std::memcpy(lanes, &x, sizeof lanes);
-  fold(lanes, four);
+  float stored[kLanes], four[4];
+  std::memcpy(stored, &x, sizeof stored);
+  fold(stored, four);
   return (four[0] + four[2]) + (four[1] + four[3]);
 }
 
@@ -122,7 +122,7 @@ inline float exponential(float x) {
 constexpr int kMostHeads = 4;
 
 // Products of one row of keys with some queries, summed to 16 lanes each. No part of its caller, where GCC 12 keeps the
-// sums in memory because halves of them are wanted after the loop: two and a half times as slow.
+// sums in memory because halves of them are wanted after the loop.
 template <int... h>
 __attribute__((noinline)) void products(const float* queries, const float* key, int64_t head_dim,
                                         float (*to)[kLanes], std::integer_sequence<int, h...>) {
@@ -134,7 +134,8 @@ __attribute__((noinline)) void products(const float* queries, const float* key, 
   (std::memcpy(to[h], &sums[h], sizeof to[h]), ...);
 }
 
-// scores[t][h] of `count` rows of keys with some queries, one behind the other. Packs of indices, as in tile.h.
+// scores[t][h] of `count` rows of keys with some queries, one behind the other. Asks for as many heads' rows at `next`,
+// which a later chunk reads. Packs of indices, as in tile.h.
 template <int... h>
 inline void score(const Attention& p, const float* queries, const float* keys, int64_t count, const float* next,
                   float* scores, std::integer_sequence<int, h...>) {
@@ -151,11 +152,11 @@ inline void score(const Attention& p, const float* queries, const float* keys, i
     scores[i] = ((folded[i][0] + folded[i][2]) + (folded[i][1] + folded[i][3])) / p.root;
 }
 
-// Σ weights[t][h] · values[t] of `count` rows, in their order: kVectors vectors of columns of kHeads results. Sum i is of
-// head i / kVectors and vector i % kVectors.
+// Σ weights[t][h] · values[t] of `count` rows, in their order: kVectors vectors of columns of kHeads results. Sum i is
+// of head i / kVectors and vector i % kVectors.
 template <int kHeads, int kVectors, int... i>
-inline void mix(const Attention& p, const float* weights, const float* values, int64_t count, const float* next, float* mixed,
-                std::integer_sequence<int, i...>) {
+inline void mix(const Attention& p, const float* weights, const float* values, int64_t count, const float* next,
+                float* mixed, std::integer_sequence<int, i...>) {
   const int64_t stride = p.kv_heads * p.head_dim;
   Lanes sums[] = {(static_cast<void>(i), Lanes{})...};
   for (int64_t t = 0; t < count; ++t) {
@@ -187,13 +188,15 @@ void attend_heads(const Attention& p, int64_t chunk, int64_t head) {
   for (int64_t i = 0; i < count * kHeads; ++i) weights[i] = exponential(weights[i]);
   for (int64_t t = 0; t < count; ++t)
     for (int h = 0; h < kHeads; ++h) totals[h] += weights[t * kHeads + h];
+  const float* const later = p.values + next;
   float* const part = p.parts + (chunk * p.heads + head) * (p.head_dim + kPartTail);
   int64_t column = 0;
   for (; column + kMixVectors * kLanes <= p.head_dim; column += kMixVectors * kLanes)
-    mix<kHeads, kMixVectors>(p, weights, values + column, count, p.values + next + column * kChunkPositions, part + column,
+    mix<kHeads, kMixVectors>(p, weights, values + column, count, later + column * kChunkPositions, part + column,
                              std::make_integer_sequence<int, kHeads * kMixVectors>{});
   for (; column < p.head_dim; column += kLanes)
-    mix<kHeads, 1>(p, weights, values + column, count, p.values + next + column * kChunkPositions, part + column, std::make_integer_sequence<int, kHeads>{});
+    mix<kHeads, 1>(p, weights, values + column, count, later + column * kChunkPositions, part + column,
+                   std::make_integer_sequence<int, kHeads>{});
   for (int h = 0; h < kHeads; ++h) {
     float* const tail = part + h * (p.head_dim + kPartTail) + p.head_dim;
     tail[0] = largest[h], tail[1] = totals[h];
