@@ -47,6 +47,7 @@ def main() -> None:
         "fault": truth.to_json(),
         "verdict": found["verdict"],
         "named": named,
+        "sentences": [cause["sentence"] for cause in found["causes"]],
         "proof": found["proof"],
         "peak_bytes": peak,
         "seconds": seconds,

@@ -69,7 +69,7 @@ def check_target(candidate: str, target: Path) -> None:
         raise StorageError(f"{target}: is there already; name a new file for the repaired model.")
     if not target.parent.is_dir():
         raise StorageError(f"{target}: there is no folder {target.parent}; make it, or name another.")
-    if Path(candidate).is_dir() and target.suffix.lower() == ".gguf":
+    if Path(candidate).is_dir() and not is_capture(Path(candidate)) and target.suffix.lower() == ".gguf":
         raise SettingError(f"{target}: the candidate is a folder, and so is its repair; leave .gguf out.")
 
 
