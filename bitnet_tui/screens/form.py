@@ -3,8 +3,8 @@
     app.push_screen(FormScreen("open", [Field("path", "path")]), lambda answer: ...)
     FormScreen("new", fields, preview=command_of)      # shows, and copies, what `command_of(answers)` returns
 
-Enter goes to the next field and, from the last one, closes the form with the answers; escape closes it
-with None. Every field is checked before that, and what is wrong is said under the fields.
+Enter closes the form with the answers once every field passes its check, and goes to the first that does not;
+escape closes it with None. What is wrong is said under the fields.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,6 +20,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Input, Label, Static
 
 from bitnet_tui.core.text import safe
+from bitnet_tui.widgets.safe_input import SafeInput
 
 if TYPE_CHECKING:
     from bitnet_tui.app import BitnetApp
@@ -85,13 +86,14 @@ class FormScreen(ModalScreen[dict[str, str] | None]):
             box.border_title = Content(self._title)
             for field in self._fields:
                 yield Label(Content(field.label), classes="field")
-                yield Input(field.value, field.placeholder, id=f"field-{field.name}", compact=True)
+                yield SafeInput(field.value, field.placeholder, id=f"field-{field.name}", compact=True)
             yield Static(classes="problem")
             if self._preview is not None:
                 yield Static(id="command")
             cancel, copy = (cast("BitnetApp", self.app).key_of(f"form.{name}") for name in ("cancel", "copy"))
+            between = " · ↑↓ another field" if len(self._fields) > 1 else ""
             preview = f" · {copy} copies the command" if self._preview is not None else ""
-            yield Static(Content(f"⏎ next, then go · {cancel} cancel{preview}"), classes="keys")
+            yield Static(Content(f"⏎ go{between} · {cancel} cancel{preview}"), classes="keys")
 
     def on_mount(self) -> None:
         """Begin at the first field that is empty."""
@@ -104,22 +106,17 @@ class FormScreen(ModalScreen[dict[str, str] | None]):
             self.query_one("#command", Static).update(Content(safe(self._preview(self._answers()), 600)))
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Go to the next field, or close from the last one."""
-        ids = [f"field-{field.name}" for field in self._fields]
-        at = ids.index(event.input.id or "")
-        if at + 1 < len(ids):
-            self.query_one(f"#{ids[at + 1]}", Input).focus()
-        else:
-            self._submit()
-
-    def _submit(self) -> None:
+        """Close with the answers; where one is missing or wrong, go there."""
         answers = self._answers()
-        for field in self._fields:
-            if problem := field.check(answers[field.name]):
-                self.query_one(".problem", Static).update(Content(f"{field.label}: {problem}"))
-                self.query_one(f"#field-{field.name}", Input).focus()
-                return
-        self.dismiss(answers)
+        wrong = [(field, problem) for field in self._fields if (problem := field.check(answers[field.name]))]
+        if not wrong:
+            self.dismiss(answers)
+            return
+        field, problem = wrong[0]
+        # Somebody who fills in a form from above has not come to an empty field yet: no word of it.
+        ahead = not answers[field.name] and event.input.id != f"field-{field.name}"
+        self.query_one(".problem", Static).update(Content("" if ahead else f"{field.label}: {problem}"))
+        self.query_one(f"#field-{field.name}", Input).focus()
 
     def _answers(self) -> dict[str, str]:
         return {f.name: self.query_one(f"#field-{f.name}", Input).value.strip() for f in self._fields}

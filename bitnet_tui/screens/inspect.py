@@ -321,9 +321,12 @@ class InspectScreen(BaseScreen):
             self._show_tree()
 
     def action_sort(self) -> None:
-        """List the tensors in the next order: as in the file, by size, the unusual first."""
+        """List the tensors in the next order: as in the file, by size, the unusual first; go to the first of them."""
         self.view.order = ORDERS[(ORDERS.index(self.view.order) + 1) % len(ORDERS)]
         self._show_tree()
+        listed = self.view.groups(self.query_one(FilterBox).value)
+        if self.view.order != ORDERS[0] and listed:
+            self.query_one(TensorTree).go_to(Part("tensor", listed[0].tensors[0]))
 
     def action_diff(self) -> None:
         """Ask for another file and compare this one with it, tensor by tensor."""

@@ -7,10 +7,11 @@ Knows nothing of what is filtered.
 """
 
 from textual.widget import Widget
-from textual.widgets import Input
+
+from bitnet_tui.widgets.safe_input import SafeInput
 
 
-class FilterBox(Input):
+class FilterBox(SafeInput):
     """One line; what had the focus before gets it back."""
 
     DEFAULT_CSS = """

@@ -22,7 +22,7 @@ CORPUS = (
         "\x1b[3J",
         "\x1b[31mred",
         "\x1b]0;title\x07",
-        "\x1b]52;c;UFdO\x07",
+        "\x1b]52;p;UFdO\x07",
         "\x1b]8;;http://x\x1b\\",
         "\x1bP1$q\x1b\\",
         "\x1bc",
@@ -48,6 +48,7 @@ OURS = re.compile(
     rb"|\x1b\[\d+;\d+H"  # where a piece of a line goes
     rb"|\x1b\[\?\d+(?:;\d+)*[hl]|\x1b\[\?\d+\$p|\x1b\[[<>=]\d*u|\x1b\[\?u"  # modes, asked for and given back
     rb"|\x1b\[\d+;\d+;\d+t|\x1b\[\d* q"
+    rb"|\x1b\]22;[a-z-]+\x07|\x1b\]52;c;[A-Za-z0-9+/=]*\x07"  # the mouse's shape; what `y` copies, in base64
 )
 UNSEEN = "\u061c\u200b\u200c\u200d\u200e\u200f\u2028\u2029\u2060\ufeff"
 """Beside bidi controls and tags: characters without width, and separators of lines."""

@@ -60,7 +60,7 @@ async def test_what_the_dialog_refuses(app_of, until, text_of, tmp_path):
         for name, said in (
             (tmp_path / "a.pdf", "'.pdf' is no format; .json"),
             (tmp_path / "none" / "a.csv", "no such"),
-            (tmp_path / "there.csv", "is there already"),
+            (tmp_path / "there.csv", "name another"),
         ):
             await asked(pilot, until, name)
             await pilot.press("enter")

@@ -481,7 +481,7 @@ async def test_a_new_run_starts_what_was_asked_for(app_of, until, text_of, tmp_p
         )
         assert "--candidate-numerics float" in text_of(app)
         fields["field-reference"].focus()
-        await pilot.press("enter", "enter", "down", "up", "down", *["enter"] * 4)
+        await pilot.press("down", "up", "down", "enter")
         await until(pilot, parity_ended(app))
         assert app.jobs[0].request == {
             "kind": "parity",

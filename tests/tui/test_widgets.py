@@ -14,6 +14,7 @@ from bitnet_tui.core.parity_view import ParityView
 from bitnet_tui.widgets.cells import fit, fold
 from bitnet_tui.widgets.rank_table import RankTable
 from bitnet_tui.widgets.rows_view import RowsView
+from bitnet_tui.widgets.safe_input import SafeInput
 from bitnet_tui.widgets.tau_bars import TauBars
 from bitnet_tui.widgets.token_lines import TokenLines
 from bitnet_tui.widgets.token_strip import TokenStrip
@@ -247,3 +248,10 @@ async def test_rows_fold_and_bars_add_up():
         assert all(cell_len(line) <= 40 for line in lines)
         assert len({line[8:] for line in lines[-3:]}) == 1
         assert any("[/nope]" in line for line in lines)
+
+
+def test_a_field_draws_no_character_that_is_not_seen(made):
+    """A path with an escape sequence in it, filled into a form, rewrote the terminal."""
+    drawn = SafeInput(made.hostile)._value.plain
+    assert len(drawn) == len(made.hostile)
+    assert not set(drawn) & set("\x1b\x9b\u202e\u2028\u200b")
