@@ -41,6 +41,7 @@ from bitnet_tui.screens.form import Field, FormScreen
 from bitnet_tui.screens.help import HelpScreen
 from bitnet_tui.screens.home import HomeScreen
 from bitnet_tui.screens.inspect import InspectScreen
+from bitnet_tui.screens.layers import LayersScreen
 from bitnet_tui.screens.new_bench import bench_request, new_bench_form
 from bitnet_tui.screens.new_run import new_run_form, request_of
 from bitnet_tui.screens.parity import ParityScreen
@@ -147,6 +148,8 @@ class BitnetApp(ConfiguredApp):
         """The parity screen once a run was opened; it outlives Textual's own list of screens."""
         self._bench: BenchScreen | None = None
         """The bench screen once one was opened."""
+        self.layers: RunScreen | None = None
+        """The layers of a token, while they are shown or lie below another screen."""
         self._quit_question: ConfirmScreen | None = None
 
     # ---- life ---------------------------------------------------------------------------------------
@@ -224,7 +227,8 @@ class BitnetApp(ConfiguredApp):
     @property
     def working(self) -> RunScreen | None:
         """The screen of the run that goes on now; there is one at a time."""
-        return next((each for each in (self._parity, self._bench) if each is not None and each.is_live), None)
+        runs = (self._parity, self._bench, self.layers)
+        return next((each for each in runs if each is not None and each.is_live), None)
 
     @property
     def live_run(self) -> str | None:
@@ -244,7 +248,7 @@ class BitnetApp(ConfiguredApp):
 
     def start_run(self, request: dict[str, Any]) -> None:
         """Start a parity run or a benchmark and show it; there is one run at a time."""
-        if self._one_run_only():
+        if self.one_run_only():
             self._tour = None
             self.run_worker(partial(self._show_live, request), group="open", exclusive=True)
 
@@ -253,8 +257,17 @@ class BitnetApp(ConfiguredApp):
         if isinstance(self.screen, InspectScreen):
             self.screen.load(path, reading)
 
+    async def show_weight(self, path: str, weight: str) -> None:
+        """Show a tensor of a model in Inspect, by its canonical name; back leads to where one is now."""
+        await self._enter("inspect")
+        if isinstance(self.screen, InspectScreen):
+            if self.screen.path == path:
+                self.screen.go_to(weight)
+            else:
+                self.screen.load(path, {}, weight)
+
     async def _show_run(self, path: str) -> None:
-        if self._one_run_only() and (screen := await self._enter_kind(await asyncio.to_thread(_kind_of, path))):
+        if self.one_run_only() and (screen := await self._enter_kind(await asyncio.to_thread(_kind_of, path))):
             screen.replay(path)
             self._show_tour()
 
@@ -272,7 +285,8 @@ class BitnetApp(ConfiguredApp):
             self._bench = self.screen
         return self.screen if isinstance(self.screen, RunScreen) else None
 
-    def _one_run_only(self) -> bool:
+    def one_run_only(self) -> bool:
+        """Return whether a run may begin; where one goes on, say so."""
         if self.working is not None:
             self.say(f"a run is live: {self.key_of('app.cancel')} cancels it", severity="warning")
         return self.working is None
@@ -289,7 +303,7 @@ class BitnetApp(ConfiguredApp):
 
     def action_demo(self) -> None:
         """Begin the guided tour, over a recorded run."""
-        if self._one_run_only():
+        if self.one_run_only():
             self.open_path(str(resource_dir("demo")))
             self._tour = Tour()
 
@@ -373,7 +387,7 @@ class BitnetApp(ConfiguredApp):
 
     def action_new_run(self) -> None:
         """Ask for a model and measure it, on Bench; anywhere else for two, and start a parity run of them."""
-        if not self._one_run_only():
+        if not self.one_run_only():
             return
         bench = isinstance(self.screen, BenchScreen)
         form = new_bench_form if bench else new_run_form
@@ -423,7 +437,7 @@ def _kind_of(path: str) -> str:
 
 BINDING: tuple[type[DOMNode], ...] = (
     *(BitnetApp, BaseScreen, HomeScreen, InspectScreen, ParityScreen, ConfirmScreen, FormScreen, HelpScreen),
-    *(BenchScreen, RunsScreen, PickList, TensorTree, ScrollPane),
+    *(BenchScreen, LayersScreen, RunsScreen, PickList, TensorTree, ScrollPane),
 )
 """Everything that binds keys."""
 

@@ -1,20 +1,22 @@
 """The diagnosis against the fault library: every fault, seed, graph family and form, scored.
 
-    PYTHONPATH=. python docs/measure_diagnosis.py --write all.json        # all of it: most of an hour
-    PYTHONPATH=. python docs/measure_diagnosis.py --render all.json       # the artifact, and the page
+    PYTHONPATH=. python docs/measure_diagnosis.py --write rows.jsonl      # all of it: most of an hour
+    PYTHONPATH=. python docs/measure_diagnosis.py --render rows.jsonl     # the artifact, and the page
     PYTHONPATH=. python docs/measure_diagnosis.py --only scale-inverse --seeds 1
 
 A fault goes into a file (SafeTensors and GGUF, each against the sound packed folder) and, where an engine can have it,
-into the numpy model, whose results are diagnosed as another engine's. Scored from outside: the diagnosis knows nothing
-of the library, and this table alone says which of its names mean which fault.
+into the numpy model, whose results are diagnosed as another engine's. A row is written as soon as it is known; the same
+command goes on where it was stopped, and rendered rows join those of the artifact, in place of older ones. Scored from
+outside: the diagnosis knows nothing of the library, and this table alone says which of its names mean which fault.
 """
 
 import argparse
+import functools
 import json
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -116,10 +118,18 @@ class Row:
     causes: tuple[str, ...]
     truth: str
     seconds: float
+    commit: str | None
+    """That it was measured at."""
 
 
-def rows(only: str | None, seeds: tuple[int, ...], chosen: tuple[str, ...], forms: tuple[str, ...]) -> Iterator[Row]:
-    """Yield a row for each fault that goes into each form; one that the model has no place for has none."""
+Key = tuple[str, int, str, str]
+"""Fault, seed, family, form: what a row is about."""
+
+
+def rows(
+    only: str | None, seeds: tuple[int, ...], chosen: tuple[str, ...], forms: tuple[str, ...], known: Collection[Key]
+) -> Iterator[Row]:
+    """Yield a row for each fault in each form but the known; one that the model has no place for has none."""
     tokenizer = ROOT / "samples" / "nano" / "packed" / "tokenizer.json"
     for family in chosen:
         with tempfile.TemporaryDirectory(prefix="bitnet-diagnosis-") as scratch:
@@ -132,6 +142,8 @@ def rows(only: str | None, seeds: tuple[int, ...], chosen: tuple[str, ...], form
                     continue
                 for seed in seeds:
                     for form in forms:
+                        if (name, seed, family, form) in known:
+                            continue
                         try:
                             yield from _row(fault, seed, family, form, sound, model, ids, Path(scratch))
                         except SettingError:
@@ -197,6 +209,7 @@ def _scored(
         tuple(cause.sentence() for cause in finding.causes),
         f"layer {truth.layer}, {truth.operation}, {truth.tensor}: {truth.detail}",
         round(seconds, 2),
+        _commit(),
     )
 
 
@@ -242,9 +255,13 @@ def _cell(found: list[Row]) -> str:
 
 def render(parts: list[Path]) -> None:
     """Write the artifact and the table of docs/diagnose.md from the rows of several runs."""
-    read = [row for part in parts for row in json.loads(part.read_bytes())["rows"]]
     order = {name: index for index, name in enumerate(faults.names())}
-    found = sorted((Row(**row) for row in read), key=lambda row: (order[row.fault], row.form, row.family, row.seed))
+    known = {_key(row): row for row in json.loads(TARGET.read_bytes())["rows"]}
+    known |= {_key(row): row for part in parts for row in _read(part)}
+    found = sorted(
+        (Row(**{**_PLAIN, **row}) for row in known.values() if row["fault"] in order),
+        key=lambda row: (order[row.fault], row.form, row.family, row.seed),
+    )
     # What was said of each is kept where it is not what was due; the rest can be made again.
     kept = [asdict(row) if _cell([row]) != "1/1" else _short(row) for row in found]
     artifact = {"tokens": TOKENS, "families": FAMILIES, "summary": summary(found), "stamp": stamp(), "rows": kept}
@@ -261,8 +278,22 @@ def render(parts: list[Path]) -> None:
     write_atomic(PAGE, f"{before}\n{words}\n{table(found)}{after}".encode())
 
 
+_PLAIN: dict[str, Any] = {"wrongly": (), "causes": (), "truth": "", "seconds": 0.0, "commit": None}
+"""What a row of the artifact leaves out where there is nothing to say."""
+
+
+def _read(part: Path) -> list[dict[str, Any]]:
+    """Return the rows of a run; the last line may have been cut off."""
+    lines = part.read_text().splitlines(keepends=True) if part.exists() else []
+    return [json.loads(line) for line in lines if line.endswith("\n")]
+
+
+def _key(row: dict[str, Any]) -> Key:
+    return row["fault"], row["seed"], row["family"], row["form"]
+
+
 def _short(row: Row) -> dict[str, Any]:
-    fields = ("fault", "seed", "family", "form", "harmless", "verdict", "located", "named")
+    fields = ("fault", "seed", "family", "form", "harmless", "verdict", "located", "named", "commit")
     return {name: getattr(row, name) for name in fields}
 
 
@@ -271,22 +302,42 @@ def _say(*words: object) -> None:
     sys.stdout.flush()
 
 
+@functools.cache
+def _commit() -> str | None:
+    return stamp()["git_commit"]
+
+
+def _go_on(path: Path) -> set[Key]:
+    """Return what a file has rows of, and leave a line that was cut off out of it."""
+    kept = _read(path)
+    write_atomic(path, "".join(json.dumps(row) + "\n" for row in kept).encode())
+    return {_key(row) for row in kept}
+
+
+def _append(path: Path, row: Row) -> None:
+    with path.open("a") as file:
+        file.write(json.dumps(asdict(row)) + "\n")
+
+
 def main() -> None:
-    """Measure, print what is not as it should be, and write the artifact where everything was measured."""
+    """Measure and keep what was measured, or render it; print what is not as it should be."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--only")
     parser.add_argument("--seeds", type=int, nargs="*", default=SEEDS)
     parser.add_argument("--families", nargs="*", default=FAMILIES)
     parser.add_argument("--forms", nargs="*", default=FORMS)
-    parser.add_argument("--write", type=Path, help="keep the rows of this run here")
+    parser.add_argument("--write", type=Path, help="append the rows to this file, and measure none that it has")
     parser.add_argument("--render", type=Path, nargs="*", help="make artifact and page of such files, and run nothing")
     given = parser.parse_args()
     if given.render:
         render(given.render)
         return
     found: list[Row] = []
-    for row in rows(given.only, tuple(given.seeds), tuple(given.families), tuple(given.forms)):
+    known = _go_on(given.write) if given.write else set()
+    for row in rows(given.only, tuple(given.seeds), tuple(given.families), tuple(given.forms), known):
         found.append(row)
+        if given.write:
+            _append(given.write, row)
         bad = row.verdict not in ("SAME", "HARMLESS") if row.harmless else not (row.located and row.named)
         if bad or row.wrongly or given.only:
             _say(
@@ -296,9 +347,6 @@ def main() -> None:
             for cause in row.causes[:6]:
                 _say("    found:", cause[:200])
     _say(json.dumps(summary(found)))
-    if given.write:
-        rows_ = {"rows": [asdict(row) for row in found]}
-        write_atomic(given.write, json.dumps(rows_).encode() + b"\n")
 
 
 if __name__ == "__main__":

@@ -22,8 +22,10 @@ from bitnet_tui.display.diagnosis import capture_lines
 def command(model: str, export: Path, as_json: bool, **asked: Any) -> int:
     """Write the result of every operation of MODEL on a text, a SafeTensors file a layer and an index.
 
+    MODEL is a path, or llama:FILE for what llama.cpp computes (the [llama] extra).
+
     Exits 1 if capturing changed a bit of the logits, which it never should.
     """
     report = run_headless({"kind": "capture", "path": model, "folder": str(export), **asked})
     show(report, capture_lines(report), as_json=as_json)
-    return int(not report["same_bits"])
+    return int(report["same_bits"] is False)

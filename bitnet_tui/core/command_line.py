@@ -49,6 +49,21 @@ def parity_command(request: dict[str, Any]) -> str:
     return command(*line)
 
 
+def diagnose_command(request: Mapping[str, Any], folder: str | None = None) -> str:
+    """Return the `bitnet-tui diagnose` line of a request, writing into `folder` where one is given."""
+    line = ["diagnose", request["reference"], request["candidate"], "--text", request["text"]]
+    line += ["--tokens", str(request["tokens"])]
+    if request.get("write_repaired") is not None:
+        line += ["--write-repaired", request["write_repaired"]]
+    if request.get("numerics") not in (None, NUMERICS[0]):
+        line += ["--numerics", request["numerics"]]
+    line += reading_words({name: request.get(name) for name in _READINGS})
+    return command(*line, *(["--export", folder] if folder is not None else []))
+
+
+_READINGS = ("i2s_layout", "kernel_config", "candidate_i2s_layout", "candidate_kernel_config")
+
+
 def bench_command(request: Mapping[str, Any]) -> str:
     """Return the `bitnet-tui bench` line of a request, as `core.session.run` takes it."""
     line = ["bench", request["path"] or "MODEL"]

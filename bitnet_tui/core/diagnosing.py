@@ -13,17 +13,20 @@ from typing import Any
 import numpy as np
 
 import bitnet_engine as engine
+import bitnet_parity as parity
 from bitnet_engine.errors import SettingError
 from bitnet_engine.formats import QuantType
 from bitnet_engine.loading import load_checkpoint
 from bitnet_parity import faults
 from bitnet_parity.diagnosis.captures import write_capture
 from bitnet_parity.diagnosis.causes import Finding
-from bitnet_parity.diagnosis.diagnosing import TEXT, Progress, open_steps
+from bitnet_parity.diagnosis.diagnosing import TEXT, open_steps
+from bitnet_parity.diagnosis.file_repair import check_target, repair_steps
 from bitnet_tui.core import asking
 from bitnet_tui.core.asking import Request
 from bitnet_tui.core.events import Event
 from bitnet_tui.core.resources import resource_dir
+from bitnet_tui.core.sides import open_side
 from bitnet_tui.core.steps import stage, tensor_event
 
 DEMO_STORAGES = (QuantType.I2_S, QuantType.TQ2_0, QuantType.HF_PACKED)
@@ -33,30 +36,40 @@ DEMO_STORAGES = (QuantType.I2_S, QuantType.TQ2_0, QuantType.HF_PACKED)
 def diagnose(request: Request) -> Iterator[Event]:
     """Find why the candidate is not the reference. Raises BitnetError."""
     yield (begun := asking.start(request))
+    reference, candidate, target = request["reference"], request["candidate"], request.get("write_repaired")
     folder = request.get("export")
-    steps = open_steps(
-        request["reference"],
-        request["candidate"],
-        text=request.get("text"),
-        count=request["tokens"],
-        numerics=asking.numerics(request),
-        readings=asking.pair_reading(request),
-        reproduction=None if folder is None else Path(folder),
-    )
-    yield from _told(steps, begun["id"])
+    asked: dict[str, Any] = {"text": request.get("text"), "count": request["tokens"]}
+    asked |= {"numerics": asking.numerics(request), "readings": asking.pair_reading(request)}
+    if target is not None:
+        check_target(candidate, Path(target))
+    found: list[Any] = []
+    reproduction = None if folder is None else Path(folder)
+    yield from _progress(open_steps(reference, candidate, reproduction=reproduction, **asked), found)
+    if target is not None:
+        yield from _progress(repair_steps(reference, candidate, found[0], Path(target), **asked), found)
+    more = {} if target is None else {"repaired": found[1].to_json()}
+    yield _report(found[0], begun["id"], **more)
 
 
-def _told(steps: Iterable[Progress | Finding], id: str, **more: Any) -> Iterator[Event]:
+def _progress(steps: Iterable[Any], into: list[Any]) -> Iterator[Event]:
+    """Yield the progress among `steps` as events; what they end with goes into `into`."""
     for step in steps:
-        if isinstance(step, Finding):
-            yield {"event": "report", "report": {**step.to_json(), **more, "stamp": engine.stamp(id=id)}}
-        else:
+        if isinstance(step, tuple):
             yield tensor_event(*step)
+        else:
+            into.append(step)
+
+
+def _report(finding: Finding, id: str, **more: Any) -> Event:
+    return {"event": "report", "report": {**finding.to_json(), **more, "stamp": engine.stamp(id=id)}}
 
 
 def capture(request: Request) -> Iterator[Event]:
     """Write every result of a model on a text, and prove that its logits are the same bits. Raises BitnetError."""
     yield (begun := asking.start(request))
+    if (side := parity.parse_side(request["path"])).kind != "model":
+        yield from _capture_peer(request, side, begun["id"])
+        return
     loaded: list[Any] = []
     with asking.opened(request) as checkpoint:
         yield from stage("load model", lambda: load_checkpoint(checkpoint, asking.numerics(request)), loaded)
@@ -79,6 +92,27 @@ def capture(request: Request) -> Iterator[Event]:
     yield {"event": "report", "report": {**report, "tokens": tokens, "parts": count, "same_bits": same}}
 
 
+def _capture_peer(request: Request, side: parity.Side, id: str) -> Iterator[Event]:
+    """Write what llama.cpp computes on the way; what it gives unwatched is its own affair, and not compared."""
+    from bitnet_parity.diagnosis.llama_capture import LlamaCapture
+    from bitnet_parity.peers import LlamaCpp
+
+    if side.kind != "llama":
+        raise SettingError(f"{side}: results on the way are captured of a model of ours and of llama:FILE.")
+    loaded: list[Any] = []
+    yield from stage("load model", lambda: loaded.append(open_side(side, None, "", request["tokens"], request)), [])
+    opened = loaded[0]
+    peer = opened.source
+    assert isinstance(peer, LlamaCpp)
+    tokens = peer.tokenizer.encode(request.get("text") or TEXT)[: request["tokens"]]
+    source = LlamaCapture(peer, tokens)
+    model = {name: opened.description[name] for name in ("path", "sha256", "numerics")}
+    facts = {"model": model, "stamp": engine.stamp(id=id, numerics=peer.numerics)}
+    count = write_capture(Path(request["folder"]), tokens, source.parts(), facts)
+    report = {"schema": "bitnet-tui/captured", "schema_version": 1, **facts, "folder": request["folder"]}
+    yield {"event": "report", "report": {**report, "tokens": tokens, "parts": count, "same_bits": None}}
+
+
 def demo(request: Request) -> Iterator[Event]:
     """Break the shipped sample with a fault of the library and diagnose it. Raises BitnetError."""
     yield (begun := asking.start(request))
@@ -98,4 +132,6 @@ def demo(request: Request) -> Iterator[Event]:
             broken, truth = faults.inject_numpy(model, fault.name, seed)
             steps = open_steps(source, faults.Traced(broken, tokens, f"another engine with {fault.name}"))
         yield {"event": "warn", "message": f"broken on purpose: {fault.summary} ({truth.detail or truth.operation})"}
-        yield from _told(steps, begun["id"], fault=truth.to_json())
+        found: list[Any] = []
+        yield from _progress(steps, found)
+        yield _report(found[0], begun["id"], fault=truth.to_json())

@@ -20,7 +20,7 @@ from typing import Any
 from bitnet_parity.exporting import SUFFIXES, csv_cell, markdown_table, markdown_text, shown
 from bitnet_tui.core.events import Event, dumps
 from bitnet_tui.core.inspect_view import InspectView, Row
-from bitnet_tui.core.session import SettingError, export_report, write_atomic
+from bitnet_tui.core.session import SettingError, export_report, finding_markdown, write_atomic
 from bitnet_tui.core.store import RunInfo
 
 PICTURE = ".svg"
@@ -58,6 +58,11 @@ def export_run(events: Iterable[Event], where: str, path: Path) -> None:
     if not found:
         raise SettingError(f"{where}: holds no report, since the run did not end. As {PICTURE} it can be exported.")
     export_report(Report.from_json(found[-1], Path(where)).to_json(), path)
+
+
+def export_finding(finding: dict[str, Any], path: Path) -> None:
+    """Write a diagnosis as .json or .md. Raises StorageError."""
+    write_atomic(path, dumps(finding, indent=True) if path.suffix == ".json" else finding_markdown(finding))
 
 
 def model_table(summary: Mapping[str, Any]) -> Table:

@@ -53,6 +53,15 @@ def first_text(first: Mapping[str, Any]) -> str:
     return f"{place(first)}: residual {size} on the candidate's own input; {rounding}"
 
 
+def repaired_text(repair: Mapping[str, Any]) -> str:
+    """Return which file was written with the causes repaired, or why none was."""
+    if repair["path"] is None:
+        return f"✘ nothing is written: {safe(repair['says'], SENTENCE)}"
+    count = len(repair["tensors"])
+    taken = f" ({count} weight{'s' * (count != 1)} of the reference)" if count else ""
+    return f"✔ {safe(repair['path'])}{taken}: {safe(repair['says'], SENTENCE)}"
+
+
 def proof_text(proof: Mapping[str, Any]) -> str:
     """Return what every repair together does to the logits."""
     before, after = (("not finite" if proof[key] is None else f"{proof[key]:.3g}") for key in ("before", "after"))

@@ -44,6 +44,10 @@ PRESETS: dict[str, dict[str, str]] = {
         "parity.lines_up": "pageup,ctrl+u",
         "parity.lines_down": "pagedown,ctrl+d",
         "parity.start": "home,g",
+        "layers.up": "up,k",
+        "layers.down": "down,j",
+        "layers.left": "left,h",
+        "layers.right": "right,l",
         "parity.end": "end,G",
     },
 }
@@ -55,7 +59,7 @@ NAMED = (
 """Keys with a name; the comma separates keys and the plus modifiers, so these two are written out."""
 
 _PARTS = {"list": ("home", "bench", "runs"), "tree": ("inspect",), "pane": ("inspect", "bench", "runs")}
-"""The screens that hold a list, a tree, or a pane that scrolls."""
+"""The screens that hold a list, a tree, or a pane that scrolls. (On Layers arrows are of whichever has the focus.)"""
 _MODAL = ("confirm", "form", "help")
 
 _MODIFIED = re.compile(r"(?P<modifiers>(?:(?:ctrl|shift|alt)\+)*)(?P<key>.+)")

@@ -13,7 +13,7 @@ from typing import Any
 from bitnet_engine.errors import FormatError
 from bitnet_engine.files import read_json
 
-VERSIONS = {"bitnet-tui/bench": 1, "bitnet-tui/memory": 1}
+VERSIONS = {"bitnet-tui/app": 1, "bitnet-tui/bench": 1, "bitnet-tui/memory": 1}
 """What a page can be rendered from: schema and version."""
 
 

@@ -21,6 +21,7 @@ from bitnet_engine.errors import BitnetError, CorpusError, FormatError, SettingE
 from bitnet_engine.files import atomic_file, write_atomic
 from bitnet_engine.folder_lock import locked_folder
 from bitnet_engine.formats import limits
+from bitnet_engine.naming import canonical
 from bitnet_engine.numerics import NAMES as NUMERICS
 from bitnet_parity.exporting import SUFFIXES as REPORT_SUFFIXES
 from bitnet_tui.core.asking import JOURNAL, Request, reading
@@ -38,6 +39,7 @@ __all__ = [
     "StorageError",
     "atomic_file",
     "bench_changes",
+    "canonical",
     "environment",
     "export_report",
     "finding_markdown",

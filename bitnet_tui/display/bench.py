@@ -45,7 +45,8 @@ def _measure_line(measure: dict[str, Any]) -> str:
         share, limit = f"{100 * measure['share']:.0f} % of", safe(measure["limit"]["what"])
     noise = f" ({disturbed} of {len(measure['samples'])} samples disturbed)" if disturbed else ""
     bounds = interval(measure["interval"])
-    return f"{mark} {measure['case']:<20}{figure(measure):>14}  {bounds:<18}{share:>8} {limit}{noise}".rstrip()
+    case = f"{mark} {safe(measure['case'], 40):<20}"
+    return f"{case}{figure(measure):>14}  {bounds:<18}{share:>8} {limit}{noise}".rstrip()
 
 
 def _breakdown_lines(breakdowns: list[dict[str, Any]]) -> list[str]:
@@ -70,7 +71,7 @@ def _versus_lines(report: dict[str, Any]) -> list[str]:
     for pair in report["versus"]:
         sides = f"{figure(pair['ours'])} against {figure(pair['theirs'])}"
         ratio = ratio_text(pair["ratio"], pair["interval"])
-        lines.append(f"  {pair['case']}, {threads_text(pair['threads'])}: {sides}; {ratio}")
+        lines.append(f"  {safe(pair['case'], 40)}, {threads_text(pair['threads'])}: {sides}; {ratio}")
     return lines
 
 
@@ -88,6 +89,5 @@ def _judgement_lines(report: dict[str, Any]) -> list[str]:
 def _gate_line(gate: dict[str, Any]) -> str:
     value = "–" if gate["value"] is None else f"{gate['value']:.3f}"
     bounds = interval(gate["interval"])
-    return (
-        f"{MARKS[gate['status']]} {gate['gate']:<28}{value:>6} {bounds}  at least {gate['limit']:.2f}; {gate['detail']}"
-    )
+    name, detail = f"{safe(gate['gate'], 60):<28}", safe(gate["detail"], 200)
+    return f"{MARKS[gate['status']]} {name}{value:>6} {bounds}  at least {gate['limit']:.2f}; {detail}"

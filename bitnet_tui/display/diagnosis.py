@@ -8,7 +8,7 @@ Takes the JSON-ready reports of `core.session`; everything that came out of a fi
 from itertools import islice
 from typing import Any
 
-from bitnet_tui.core.finding_text import Part, causes, first_text, proof_text, unexplained
+from bitnet_tui.core.finding_text import Part, causes, first_text, proof_text, repaired_text, unexplained
 from bitnet_tui.core.text import safe
 
 LISTED = 8
@@ -29,6 +29,8 @@ def finding_lines(report: dict[str, Any]) -> list[str]:
     first, proof = report["first"], report["proof"]
     lines += [] if first is None else [f"first       {first_text(first)}"]
     lines += [] if proof is None else [f"proof       {proof_text(proof)}"]
+    repair = report.get("repaired")
+    lines += [] if repair is None else [f"repaired    {repaired_text(repair)}"]
     return [*lines, report["verdict"]]
 
 
@@ -39,7 +41,8 @@ def _part_lines(part: Part) -> list[str]:
 
 def capture_lines(report: dict[str, Any]) -> list[str]:
     """Return `capture`'s answer: what was written, and whether looking changed anything."""
-    same = "the same bits as without" if report["same_bits"] else "NOT the bits that they are without"
+    told = {True: "the same bits as without", False: "NOT the bits that they are without", None: "as watched"}
+    same = told[report["same_bits"]]
     return [
         f"model       {safe(report['model']['path'])}  sha256 {report['model']['sha256'][:16]}",
         f"captured    {report['parts']} parts of {len(report['tokens'])} tokens into {safe(report['folder'])}",

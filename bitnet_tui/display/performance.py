@@ -41,7 +41,8 @@ def performance_page(found: list[Measurement]) -> str:
     """Return the page."""
     benches = list(of_schema(found, "bitnet-tui/bench"))
     speeds = [_bench(one) for one in benches] or [NO_SPEED]
-    parts = [TITLE, *speeds, *(_memory(one) for one in of_schema(found, "bitnet-tui/memory"))]
+    memory = (_memory(one) for one in of_schema(found, "bitnet-tui/memory"))
+    parts = [TITLE, *speeds, *memory, *(_app(one) for one in of_schema(found, "bitnet-tui/app"))]
     return "\n".join([*parts, _unmeasured(benches)])
 
 
@@ -132,6 +133,25 @@ def _memory(one: Measurement) -> str:
         "|---|---|",
     ]
     lines += [f"| `{run['command']}` | {amount(run['peak_bytes'] / 1e6)} |" for run in artifact["runs"]]
+    return "\n".join([*lines, ""])
+
+
+def _app(one: Measurement) -> str:
+    pieces = one.artifact["pieces"]
+    lines = [
+        "## The app in a terminal",
+        "In a pseudo-terminal of 120 × 40: from the key's byte, or the start of the process, to the byte that ends the",
+        "answer. A value is the median of the samples; the largest stands beside it.",
+        "",
+        *_origin(one.name, "python docs/measure_app.py", next(iter(pieces.values()))["stamp"]),
+        "",
+        "| | median | largest | limit |",
+        "|---|---|---|---|",
+    ]
+    for measure in (measure for piece in pieces.values() for measure in piece["measures"]):
+        largest = f"{amount(max(measure['samples']))} {measure['unit_of_samples']}"
+        value, limit = (f"{amount(measure[name])} {measure['unit']}" for name in ("value", "limit"))
+        lines.append(f"| {measure['what']} | {value} | {largest} | {limit} |")
     return "\n".join([*lines, ""])
 
 

@@ -18,6 +18,7 @@ from bitnet_tui.core.text import safe
 
 REDRAW_SECONDS = 0.2
 TABLE_ROWS = 12
+SENTENCE = 400
 WSL2_BANNER = "WSL2: timings of a virtual machine; keep models out of /mnt, where reading is many times slower"
 
 
@@ -112,8 +113,8 @@ def judgement_lines(result: dict[str, Any]) -> list[str]:
 
 def _gate_lines(judgement: dict[str, Any]) -> list[str]:
     return [
-        f"{MARKS[gate['status']]} {gate['gate']:<12}{_number(gate['value'], 6):>10}  limit {gate['limit']:<6.4g} "
-        f"{gate['detail']}"
+        f"{MARKS[gate['status']]} {safe(gate['gate'], 40):<12}{_number(gate['value'], 6):>10}  "
+        f"limit {gate['limit']:<6.4g} {safe(gate['detail'], SENTENCE)}"
         for gate in judgement["gates"]
     ]
 
@@ -254,7 +255,7 @@ class Narrator:
         if kind == "run.start" and event["stamp"].get("wsl2"):
             self._say(WSL2_BANNER)
         elif kind == "stage" and event["status"] == "start":
-            self._say(f"{event['name']} …")
+            self._say(f"{safe(event['name'])} …")
         elif kind == "plan":
             self._total, self._begun = event["tokens"], time.monotonic()
             self._say(f"{_count(event['tokens'], 'token')} in {_count(event['documents'], 'document')}")
@@ -268,7 +269,7 @@ class Narrator:
         elif kind == "tensor":
             self._count(f"{event['work']} {event['index']}/{event['count']} {safe(event['name'])}")
         elif kind == "bench":
-            where = f"{event['engine']} {event['case']}, {event['index']}/{event['count']} samples"
+            where = f"{event['engine']} {safe(event['case'])}, {event['index']}/{event['count']} samples"
             self._count(f"{where} · {event['seconds_left']:.0f} s left")
 
     def close(self) -> None:

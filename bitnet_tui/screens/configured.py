@@ -19,7 +19,7 @@ from bitnet_tui.core.resources import resource_dir
 from bitnet_tui.core.settings import DEFAULT_THEME, Config, Settings, themes_dir
 from bitnet_tui.core.store import Store
 from bitnet_tui.core.text import safe, safe_lines
-from bitnet_tui.core.themes import APP_COLORS
+from bitnet_tui.core.themes import APP_COLORS, ThemeData
 from bitnet_tui.screens.keys import actions_of, shown, textual_keymap
 from bitnet_tui.screens.theming import Themes
 
@@ -104,6 +104,11 @@ class ConfiguredApp(App[None]):
             return
         self.theme = following
         self.say(f"theme {self.theme}")
+
+    @property
+    def heat_theme(self) -> ThemeData | None:
+        """The theme whose ramp heat maps take: the one in force, the default where Textual's own is."""
+        return self.themes.data.get(self.theme) or self.themes.data.get(DEFAULT_THEME)
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         """Return the app's own colours for themes that lack them, such as Textual's."""

@@ -18,7 +18,7 @@ from bitnet_tui.core.command_line import command
 from bitnet_tui.core.exporting import FORMATS, PICTURE
 from bitnet_tui.core.session import write_atomic
 from bitnet_tui.core.text import safe
-from bitnet_tui.screens.form import Field, FormScreen
+from bitnet_tui.screens.form import Field, FormScreen, new_file
 
 
 @dataclass(frozen=True)
@@ -36,11 +36,15 @@ class Offer:
     opened: tuple[str, ...]
     write: Callable[[Path], None] | None = None
     data_command: tuple[str, ...] = ()
+    formats: tuple[str, ...] = FORMATS
+    """The suffixes that can be written; of what has no data the picture's alone."""
+    command_of: Callable[[Path], str] | None = None
+    """The whole command for a file, where it is none of the two above."""
 
-    @property
-    def formats(self) -> tuple[str, ...]:
-        """The suffixes that can be written."""
-        return FORMATS if self.write is not None else (PICTURE,)
+    def __post_init__(self) -> None:
+        """Leave the picture alone where there is nothing else."""
+        if self.write is None:
+            object.__setattr__(self, "formats", (PICTURE,))
 
 
 def svg_of(app: App[Any]) -> str:
@@ -51,10 +55,12 @@ def svg_of(app: App[Any]) -> str:
 
 def export_form(offer: Offer, size: tuple[int, int], theme: str) -> FormScreen:
     """Return the dialog; `size` and `theme` are those of the screen at hand."""
-    suffix = ".md" if offer.write is not None else PICTURE
+    suffix = ".md" if ".md" in offer.formats else PICTURE
 
     def preview(answers: Mapping[str, str]) -> str:
         file = answers["file"]
+        if offer.command_of is not None:
+            return offer.command_of(Path(file))
         if Path(file).suffix != PICTURE:
             words = offer.data_command
             at = words.index("--") if "--" in words else len(words)  # behind it an option is none
@@ -79,8 +85,6 @@ def _check(formats: tuple[str, ...]) -> Callable[[str], str | None]:
         file = Path(text).expanduser()
         if file.suffix not in formats:
             return f"'{safe(file.suffix, 20)}' is no format; {' '.join(formats)} are"
-        if not file.parent.is_dir():
-            return f"{safe(str(file.parent), 80)}: no such folder"
-        return f"{safe(text, 80)}: is there already; name another" if file.exists() else None
+        return new_file(text)
 
     return check

@@ -37,6 +37,14 @@ def existing_or_empty(text: str) -> str | None:
     return existing(text) if text else None
 
 
+def new_file(text: str) -> str | None:
+    """Return what is wrong with a file that is to be made, or None."""
+    file = Path(text).expanduser()
+    if not file.parent.is_dir():
+        return f"{safe(str(file.parent), 80)}: no such folder"
+    return f"{safe(text, 80)}: is there already; name another" if file.exists() else None
+
+
 def one_of(names: Sequence[str]) -> Callable[[str], str | None]:
     """Return a check that only `names` pass."""
     return lambda text: None if text in names else f"{safe(text, 40)!r}: one of {', '.join(names)} is allowed"

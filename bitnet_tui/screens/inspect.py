@@ -22,6 +22,7 @@ from bitnet_tui.core.exporting import export_table, model_table
 from bitnet_tui.core.feed import Live
 from bitnet_tui.core.inspect_view import ORDERS, InspectView, Row, Shares
 from bitnet_tui.core.layout import file_layout
+from bitnet_tui.core.session import canonical
 from bitnet_tui.core.text import elide, safe
 from bitnet_tui.screens.base import SPINNER, BaseScreen
 from bitnet_tui.screens.export import Offer
@@ -114,16 +115,23 @@ class InspectScreen(BaseScreen):
 
     # ---- opening ------------------------------------------------------------------------------------
 
-    def load(self, path: str, reading: dict[str, Any]) -> None:
+    def load(self, path: str, reading: dict[str, Any], weight: str = "") -> None:
         """Read the header of `path` in a thread, then its statistics in a child process.
 
-        `reading` says what the file does not state, as `session.inspect` takes it; {} where nobody knows.
+        `reading` says what the file does not state, as `session.inspect` takes it; {} where nobody knows. The cursor
+        goes to the tensor whose canonical name is `weight`.
         """
         self.stop()
         self.path, self._reading = path, reading
-        self.run_worker(partial(self._load, path), group="load", exclusive=True)
+        self.run_worker(partial(self._load, path, weight), group="load", exclusive=True)
 
-    async def _load(self, path: str) -> None:
+    def go_to(self, weight: str) -> None:
+        """Put the cursor on the tensor whose canonical name is `weight`."""
+        name = next((name for name in self.view.names() if canonical(name) == weight), None)
+        if name is None or not self.query_one(TensorTree).go_to(Part("tensor", name)):
+            self.program.say(f"{weight}: this operation has no weight of its own in the file")
+
+    async def _load(self, path: str, weight: str) -> None:
         self.query_one("#facts", Static).update(Content(f"reading {safe(path)} …"))
         try:
             summary = await asyncio.to_thread(partial(self.program.inspect, path, **self._reading))
@@ -132,6 +140,8 @@ class InspectScreen(BaseScreen):
             self._fail(path, getattr(error, "exit_code", 6), str(error) or type(error).__name__)
             return
         self._show(summary)
+        if weight:
+            self.go_to(weight)
         self._live = self._start("stats")
 
     @property

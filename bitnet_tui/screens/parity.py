@@ -18,6 +18,7 @@ from textual.widgets import Static
 from bitnet_tui.core.command_line import command, parity_command
 from bitnet_tui.core.exporting import export_run
 from bitnet_tui.core.failure_rows import replay_command
+from bitnet_tui.core.layers_view import LayersView, diagnosis_of
 from bitnet_tui.core.parity_view import ParityView
 from bitnet_tui.core.run_source import RunSource
 from bitnet_tui.core.run_state import RunState
@@ -25,6 +26,7 @@ from bitnet_tui.core.session import BitnetError
 from bitnet_tui.core.text import elide, safe, token_text
 from bitnet_tui.screens.export import Offer
 from bitnet_tui.screens.form import Field, FormScreen
+from bitnet_tui.screens.layers import LayersScreen
 from bitnet_tui.screens.parity_text import Standing, ranks_text, stages, status, token_line, token_text_row
 from bitnet_tui.screens.run_screen import RunScreen
 from bitnet_tui.widgets.error_card import ErrorCard
@@ -47,7 +49,8 @@ class ParityScreen(RunScreen):
         "is a token where the reference's own margin between its first two choices is smaller than the "
         "median |Δlogit| of the run: there the order says little. NLL is the negative log-likelihood, in nats. "
         "m colours and marks the tokens by another measure, t sets the value beyond which one diverges; the verdict "
-        "stays that of the profile. c turns the text into a table, and again into the tokens that differ alone."
+        "stays that of the profile. Enter computes every operation of every layer again on the text up to the token: "
+        "which is off first, and why. c turns the text into a table, and again into the tokens that differ alone."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("left", "step(-1)", "Token before", show=False, id="parity.left"),
@@ -61,6 +64,7 @@ class ParityScreen(RunScreen):
         Binding("n", "divergence(1)", "next difference", id="parity.next"),
         Binding("N", "divergence(-1)", "Divergence or flip before", show=False, id="parity.previous"),
         Binding("w", "worst", "worst", id="parity.worst"),
+        Binding("enter", "layers", "layers", key_display="⏎", id="parity.layers"),
         Binding("f", "first", "First divergence or flip", show=False, id="parity.first"),
         Binding("m", "measure", "measure", id="parity.measure"),
         Binding("c", "context", "table", id="parity.context"),
@@ -103,6 +107,8 @@ class ParityScreen(RunScreen):
         self.frozen = False
         self._follow = False
         self._moved = False
+        self._diagnoses: dict[int, LayersView] = {}
+        """Diagnoses that were begun, by token."""
 
     def compose_body(self) -> ComposeResult:
         """Sides, verdict, tokens; below them the bars and the ranks."""
@@ -142,6 +148,7 @@ class ParityScreen(RunScreen):
         """Show a run that has no token yet."""
         self.view = ParityView()
         self.cursor, self.frozen, self._moved = 0, False, False
+        self._diagnoses.clear()
         self._follow = self.live is not None
         self.query_one(ErrorCard).hide()
         self.query_one(TokenStrip).show(self.view)
@@ -359,6 +366,21 @@ class ParityScreen(RunScreen):
         after = [index for index in self.view.bookmarks if index > self.cursor]
         key = self.program.key_of("parity.bookmark")
         self._go_or_say(min(after or self.view.bookmarks, default=None), f"no bookmark; {key} sets one")
+
+    def action_layers(self) -> None:
+        """Show the layers behind the token: which operation is off first, and why."""
+        request = diagnosis_of(self.view, self.cursor) if self.count else "there is no token yet"
+        if isinstance(request, str):
+            self.program.say(request)
+            return
+        known = self._diagnoses.get(self.cursor)
+        finished = known is not None and known.report is not None
+        if not finished and not self.program.one_run_only():
+            return
+        crumb = f"{safe(self.view.id, 16)} › token {self.cursor + 1} {token_text(self.view.tokens.texts[self.cursor])}"
+        screen = LayersScreen(crumb, request, known if finished else None)
+        self._diagnoses[self.cursor] = screen.view
+        self.app.push_screen(screen)
 
     def action_replay(self) -> None:
         """Copy the command that measures this token alone again."""

@@ -32,7 +32,8 @@ class RunScreen(BaseScreen):
 
     def on_mount(self) -> None:
         """Prepare the clock; it runs while there is something to read."""
-        self._timer = self.set_interval(TICK, self._take, pause=True)
+        # A subclass, which is mounted first, may have begun already.
+        self._timer = self.set_interval(TICK, self._take, pause=not self.busy)
 
     @property
     def taking(self) -> RunView:

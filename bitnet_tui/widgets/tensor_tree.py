@@ -95,6 +95,13 @@ class TensorTree(Tree[Part]):
         # A node has no line before the tree is drawn.
         self.call_after_refresh(self.move_cursor, node or self.root)
 
+    def go_to(self, part: Part) -> bool:
+        """Put the cursor on a part, its block opened; return whether the tree has it."""
+        node = self._find(part)
+        if node is not None:
+            self.call_after_refresh(self.move_cursor, node)
+        return node is not None
+
     def update_tensor(self, name: str) -> None:
         """Redraw one tensor's label after its statistics have arrived."""
         if (node := self._tensors.get(name)) is not None and self._view is not None:

@@ -8,6 +8,9 @@
 typedef float Lanes __attribute__((vector_size(64)));
 constexpr int64_t kLanes = 16;
 
+// Bytes of a table that are asked for ahead of those at hand: fewer than of packed weights, on which more work is done.
+constexpr int64_t kTableAhead = 2560;
+
 // How a table stores its numbers. All of them are exact as float32.
 struct Half {
   uint16_t bits;
@@ -48,23 +51,26 @@ inline Lanes first(const T* at, int64_t count) {
 }
 
 // Four sums of a row each, which together are the sum: halves of the 16 lanes are added, and halves of those.
-inline void fold(Lanes x, float* to) {
+inline void fold(const float* x, float* to) {
   typedef float Eight __attribute__((vector_size(32)));
   typedef float Four __attribute__((vector_size(16)));
   Eight low8, high8;
-  std::memcpy(&low8, &x, sizeof low8);
-  std::memcpy(&high8, reinterpret_cast<const char*>(&x) + sizeof low8, sizeof high8);
+  std::memcpy(&low8, x, sizeof low8);
+  std::memcpy(&high8, x + 8, sizeof high8);
   low8 += high8;
+  float eight[8];
+  std::memcpy(eight, &low8, sizeof eight);
   Four low4, high4;
-  std::memcpy(&low4, &low8, sizeof low4);
-  std::memcpy(&high4, reinterpret_cast<const char*>(&low8) + sizeof low4, sizeof high4);
+  std::memcpy(&low4, eight, sizeof low4);
+  std::memcpy(&high4, eight + 4, sizeof high4);
   low4 += high4;
   std::memcpy(to, &low4, sizeof low4);
 }
 
 inline float sum(Lanes x) {
-  float four[4];
-  fold(x, four);
+  float lanes[kLanes], four[4];
+  std::memcpy(lanes, &x, sizeof lanes);
+  fold(lanes, four);
   return (four[0] + four[2]) + (four[1] + four[3]);
 }
 
@@ -81,7 +87,7 @@ inline float dot(const float* x, const T* w, int64_t columns) {
   Lanes a = {}, b = {}, c = {}, d = {};
   int64_t k = 0;
   for (; k + 4 * kLanes <= columns; k += 4 * kLanes) {
-    fetch(w + k + kPrefetchBytes / sizeof(T), 4 * kLanes);
+    fetch(w + k + kTableAhead / sizeof(T), 4 * kLanes);
     a += lanes(x + k) * lanes(w + k);
     b += lanes(x + k + kLanes) * lanes(w + k + kLanes);
     c += lanes(x + k + 2 * kLanes) * lanes(w + k + 2 * kLanes);
@@ -115,23 +121,31 @@ inline float exponential(float x) {
 // Query heads that share a key head, taken together, so that a row of the cache is loaded once for all.
 constexpr int kMostHeads = 4;
 
+// Products of one row of keys with some queries, summed to 16 lanes each. No part of its caller, where GCC 12 keeps the
+// sums in memory because halves of them are wanted after the loop: two and a half times as slow.
+template <int... h>
+__attribute__((noinline)) void products(const float* queries, const float* key, int64_t head_dim,
+                                        float (*to)[kLanes], std::integer_sequence<int, h...>) {
+  Lanes sums[] = {(static_cast<void>(h), Lanes{})...};
+  for (int64_t k = 0; k < head_dim; k += kLanes) {
+    const Lanes row = lanes(key + k);
+    ((sums[h] += lanes(queries + h * head_dim + k) * row), ...);
+  }
+  (std::memcpy(to[h], &sums[h], sizeof to[h]), ...);
+}
+
 // scores[t][h] of `count` rows of keys with some queries, one behind the other. Packs of indices, as in tile.h.
 template <int... h>
-inline void score(const Attention& p, const float* queries, const float* keys, const float* values, int64_t count,
+inline void score(const Attention& p, const float* queries, const float* keys, int64_t count, const float* next,
                   float* scores, std::integer_sequence<int, h...>) {
   constexpr int64_t kHeads = sizeof...(h);
   const int64_t stride = p.kv_heads * p.head_dim;
   alignas(64) float folded[kChunkPositions * kHeads][4];
   for (int64_t t = 0; t < count; ++t) {
-    // The same rows of the next chunk, which come in while this one is computed.
-    fetch(keys + (kChunkPositions + t) * stride, p.head_dim);
-    fetch(values + (kChunkPositions + t) * stride, p.head_dim);
-    Lanes sums[] = {(static_cast<void>(h), Lanes{})...};
-    for (int64_t k = 0; k < p.head_dim; k += kLanes) {
-      const Lanes key = lanes(keys + t * stride + k);
-      ((sums[h] += lanes(queries + h * p.head_dim + k) * key), ...);
-    }
-    (fold(sums[h], folded[t * kHeads + h]), ...);
+    fetch(next + t * p.head_dim, p.head_dim);
+    alignas(64) float stored[kHeads][kLanes];
+    products(queries, keys + t * stride, p.head_dim, stored, std::integer_sequence<int, h...>{});
+    (fold(stored[h], folded[t * kHeads + h]), ...);
   }
   for (int64_t i = 0; i < count * kHeads; ++i)
     scores[i] = ((folded[i][0] + folded[i][2]) + (folded[i][1] + folded[i][3])) / p.root;
@@ -140,12 +154,14 @@ inline void score(const Attention& p, const float* queries, const float* keys, c
 // Σ weights[t][h] · values[t] of `count` rows, in their order: kVectors vectors of columns of kHeads results. Sum i is of
 // head i / kVectors and vector i % kVectors.
 template <int kHeads, int kVectors, int... i>
-inline void mix(const Attention& p, const float* weights, const float* values, int64_t count, float* mixed,
+inline void mix(const Attention& p, const float* weights, const float* values, int64_t count, const float* next, float* mixed,
                 std::integer_sequence<int, i...>) {
   const int64_t stride = p.kv_heads * p.head_dim;
   Lanes sums[] = {(static_cast<void>(i), Lanes{})...};
-  for (int64_t t = 0; t < count; ++t)
+  for (int64_t t = 0; t < count; ++t) {
+    fetch(next + t * kVectors * kLanes, kVectors * kLanes);
     ((sums[i] += weights[t * kHeads + i / kVectors] * lanes(values + t * stride + i % kVectors * kLanes)), ...);
+  }
   (std::memcpy(mixed + i / kVectors * (p.head_dim + kPartTail) + i % kVectors * kLanes, &sums[i], sizeof(Lanes)), ...);
 }
 
@@ -156,8 +172,11 @@ void attend_heads(const Attention& p, int64_t chunk, int64_t head) {
   const int64_t count = p.length - from < kChunkPositions ? p.length - from : kChunkPositions;
   const int64_t at = from * stride + head / (p.heads / p.kv_heads) * p.head_dim;
   const float* const values = p.values + at;
+  // A part of the next chunk, which comes in while this one is computed: after all key heads, all of it has, in order.
+  const int64_t group = head / (p.heads / p.kv_heads);
+  const int64_t next = (from + kChunkPositions) * stride + group * kChunkPositions * p.head_dim;
   float weights[kChunkPositions * kHeads], largest[kHeads], totals[kHeads] = {};
-  score(p, p.query + head * p.head_dim, p.keys + at, values, count, weights,
+  score(p, p.query + head * p.head_dim, p.keys + at, count, p.keys + next, weights,
         std::make_integer_sequence<int, kHeads>{});
   for (float& score : largest) score = -__builtin_inff();
   for (int64_t t = 0; t < count; ++t)
@@ -171,10 +190,10 @@ void attend_heads(const Attention& p, int64_t chunk, int64_t head) {
   float* const part = p.parts + (chunk * p.heads + head) * (p.head_dim + kPartTail);
   int64_t column = 0;
   for (; column + kMixVectors * kLanes <= p.head_dim; column += kMixVectors * kLanes)
-    mix<kHeads, kMixVectors>(p, weights, values + column, count, part + column,
+    mix<kHeads, kMixVectors>(p, weights, values + column, count, p.values + next + column * kChunkPositions, part + column,
                              std::make_integer_sequence<int, kHeads * kMixVectors>{});
   for (; column < p.head_dim; column += kLanes)
-    mix<kHeads, 1>(p, weights, values + column, count, part + column, std::make_integer_sequence<int, kHeads>{});
+    mix<kHeads, 1>(p, weights, values + column, count, p.values + next + column * kChunkPositions, part + column, std::make_integer_sequence<int, kHeads>{});
   for (int h = 0; h < kHeads; ++h) {
     float* const tail = part + h * (p.head_dim + kPartTail) + p.head_dim;
     tail[0] = largest[h], tail[1] = totals[h];

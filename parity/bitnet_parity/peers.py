@@ -10,12 +10,13 @@ not installed is one line; one that fails is one line with its last words. Knows
 import importlib
 import os
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 
 from bitnet_engine.errors import BitnetError
+from bitnet_parity import llama_nodes
 from bitnet_parity.sources import LogitSource, Side, TokenizerSource
 
 LAST_LINES = 5
@@ -154,6 +155,30 @@ class LlamaCpp:
             raise failed(self._side, "failed", error, self._log.lines) from error
         # A copy: the next window overwrites the buffer.
         return np.array(self._model.scores[: len(tokens)], np.float32)
+
+    @property
+    def name(self) -> str:
+        """The side, as it was named."""
+        return str(self._side)
+
+    @property
+    def paired_head_dim(self) -> int | None:
+        """Features of a head, where the file's graph rotates neighbours (docs/formats.md §2.11); else None."""
+        metadata = self._model.metadata
+        if metadata.get("general.architecture") != "llama":
+            return None
+        return self._model.n_embd() // int(metadata["llama.attention.head_count"])
+
+    def evaluate(self, tokens: Sequence[int], see: Callable[[str, str, np.ndarray], object]) -> None:
+        """Run `tokens` and hand every node of the graph to `see`: its name, its operation, float32 [seq, …].
+
+        Raises:
+            BitnetError: llama.cpp fails, or a node cannot be read.
+        """
+        try:
+            llama_nodes.evaluate(self._model, tokens, see)
+        except Exception as error:
+            raise failed(self._side, "failed", error, self._log.lines) from error
 
 
 class _LlamaLog:

@@ -5,6 +5,7 @@
 Threads and not processes: numpy's passes and compiled loops release the interpreter's lock. Knows no measure.
 """
 
+import functools
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -36,8 +37,13 @@ def map_rows(
         rows = slice(start, start + share)
         return [function(*row) for row in zip(matrix[rows], *(column[rows] for column in columns), strict=True)]
 
-    with ThreadPoolExecutor(workers) as pool:
-        return [value for values in pool.map(some, range(0, len(matrix), share)) for value in values]
+    return [value for values in _pool(workers).map(some, range(0, len(matrix), share)) for value in values]
+
+
+@functools.cache
+def _pool(workers: int) -> ThreadPoolExecutor:
+    # Kept: a new thread a window takes a new arena of glibc's, each of which holds on to ten megabytes of freed rows.
+    return ThreadPoolExecutor(workers)
 
 
 def _cores() -> int:

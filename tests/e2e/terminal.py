@@ -32,12 +32,16 @@ class Terminal:
         self._call("new-session", "-d", "-x", str(columns), "-y", str(rows), "sh", "-c", line)
 
     def _call(self, *arguments: str) -> str:
-        done = subprocess.run([*self._tmux, *arguments], capture_output=True, text=True, check=True, timeout=20)
+        done = subprocess.run([*self._tmux, *arguments], capture_output=True, text=True, check=True, timeout=PATIENCE)
         return done.stdout
 
     def screen(self) -> str:
         """Return what the terminal shows, as text."""
         return self._call("capture-pane", "-p")
+
+    def record(self, file: Path) -> None:
+        """Keep every byte that the program writes from now on in `file`."""
+        self._call("pipe-pane", f"cat >>{file}")
 
     def press(self, key: str) -> None:
         """Send one key, by tmux's name for it."""

@@ -2,6 +2,8 @@
 
 import json
 
+from bitnet_engine import QuantType
+from bitnet_parity.faults import inject_file
 from docs import schemas
 from tests.e2e.program import run
 from tests.tui.test_schema import fits
@@ -46,3 +48,20 @@ def test_twins_are_the_same_and_a_bad_fault_is_usage(packed, i2_s):
     wrong = run("demo", "--fault", "scale-invers")
     assert wrong.returncode == 2
     assert "the nearest is 'scale-inverse'" in wrong.stderr
+
+
+def test_a_repaired_file_is_written_where_the_cause_is_in_one(packed, samples, tmp_path):
+    """Red when the remedy is a sentence only, or an engine's fault ends in a file that claims to be its repair."""
+    broken, target = tmp_path / "broken.gguf", tmp_path / "repaired.gguf"
+    inject_file(packed, broken, "rows-zero", 1, QuantType.I2_S)
+    done = run("diagnose", packed, broken, "--tokens", "8", "--write-repaired", target)
+    assert done.returncode == 1, done.stderr
+    assert f"repaired    ✔ {target} (1 weight of the reference): opened and diagnosed again: SAME" in done.stdout
+    assert target.read_bytes() != broken.read_bytes()
+    assert run("diff", packed, target).returncode == 0
+    captured = run("diagnose", packed, samples / "golden" / "llama-capture", "--write-repaired", tmp_path / "x.gguf")
+    assert captured.returncode == 6
+    assert "repaired    ✘ nothing is written: the cause is in the engine that was captured" in captured.stdout
+    assert not (tmp_path / "x.gguf").exists()
+    there = run("diagnose", packed, broken, "--write-repaired", target)
+    assert (there.returncode, "is there already; name a new file" in there.stderr) == (4, True)

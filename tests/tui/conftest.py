@@ -26,6 +26,7 @@ TEXT = PROSE.split()
 
 def pytest_addoption(parser):
     parser.addoption("--update-golden", action="store_true", help="write the golden screens anew")
+    parser.addoption("--pictures", metavar="FOLDER", type=Path, help="write every picture of a screen into FOLDER")
 
 
 def token_event(index, text=None, tau=0.93, flip=False, margin=2.5, shift=0.04, **more):
@@ -70,6 +71,7 @@ def start_event(**more):
     """Return the first event of the run."""
     fields = {"schema": "bitnet-tui/events", "schema_version": 1, "id": "t5k2zx7f", "kind": "parity"}
     sides = {"reference": "/models/nano-bf16/model.safetensors", "candidate": "/models/nano-tq2_0.gguf"}
+    sides |= {"request": {"kind": more.get("kind", "parity"), **sides}}
     return {"event": "run.start", **fields, **sides, "profile": "quantized", "argv": [], "stamp": {}, **more}
 
 
@@ -240,6 +242,59 @@ def bench_run(id="t5k3cc03", faster=1.0, **more):
     ]
 
 
+OPERATIONS = ("attn_norm", "attn_q", "attn_k", "attn_v", "rope_q", "rope_k", "attention", "attn_output", "ffn_down")
+
+
+def finding_report():
+    """Return the finding of a candidate whose blk.3.attn_v is scaled, and whose attention of layer 4 is off."""
+
+    def one(layer, name, residual=4e-8, cause=None):
+        return {"layer": layer, "operation": name, "residual": residual, "tolerance": 2e-6, "cause": cause}
+
+    off = {(3, "attn_v"): (0.41, "scale-of-tensor"), (4, "attention"): (None, None)}
+    body = [one(layer, name, *off.get((layer, name), (4e-8, None))) for layer in range(6) for name in OPERATIONS]
+    cause = {
+        "name": "scale-of-tensor",
+        "operation": "attn_v",
+        "layer": 3,
+        "tensors": ["blk.3.attn_v.weight"],
+        "rows": [],
+    }
+    said = {"sentence": "layer 3, attn_v: candidate has a scale of 0.0245; it should be 0.0174", "offset": 10816}
+    proof = {"what": "logits", "before": 0.12, "after": 3e-14, "floor": 2e-13, "holds": True}
+    return {
+        "schema": "bitnet-tui/finding",
+        "schema_version": 1,
+        "reference": "/models/a",
+        "candidate": "/models/b.gguf",
+        "verdict": "UNEXPLAINED",
+        "tokens": [1, 2],
+        "first": one(3, "attn_v", 0.41),
+        "proof": proof,
+        "stamp": {},
+        "causes": [{**cause, **said, "evidence": "every weight by 1.41", "remedy": "convert again", "harmless": False}],
+        "unexplained": [
+            {
+                **one(4, "attention", None),
+                "description": ["in all heads, from the third token on"],
+                "reproduction": None,
+            }
+        ],
+        "operations": [one(None, "token_embd", 0.0), *body, one(None, "output_norm"), one(None, "output")],
+    }
+
+
+def diagnosis_events():
+    """Return the events of that diagnosis."""
+    steps = [("load", "reference", 1, 2), ("compare", "blk.3.attn_v.weight", 12, 68), ("replay", "layer 0", 1, 6)]
+    return [
+        start_event(kind="diagnose"),
+        *({"event": "tensor", "work": w, "name": n, "index": i, "count": c} for w, n, i, c in steps),
+        {"event": "report", "report": finding_report()},
+        {"event": "run.end", "status": "done", "verdict": None},
+    ]
+
+
 class FakeJob:
     """A job that plays `events`; with `hold` it stays open until cancelled."""
 
@@ -288,6 +343,7 @@ class Made:
     stats = staticmethod(stats_events)
     bench_report = staticmethod(bench_report)
     bench_run = staticmethod(bench_run)
+    diagnosis = staticmethod(diagnosis_events)
 
 
 @pytest.fixture
@@ -298,6 +354,11 @@ def made():
 @pytest.fixture
 def update_golden(request):
     return request.config.getoption("--update-golden")
+
+
+@pytest.fixture
+def pictures(request):
+    return request.config.getoption("--pictures")
 
 
 @pytest.fixture(autouse=True)
@@ -318,12 +379,14 @@ def quiet_world(monkeypatch, tmp_path):
 def app_of(tmp_path):
     """Return a function that makes an app of fakes; `app.jobs` lists the jobs it started."""
 
-    def make(paths=(), request=None, events=None, hold=False, hold_stats=False, inspect=None, **more):
+    def make(paths=(), request=None, events=None, hold=False, hold_stats=False, inspect=None, diagnosis=None, **more):
         jobs = []
 
         def start(request):
             if request["kind"] == "stats":
                 jobs.append(FakeJob(stats_events(summary()), hold=hold_stats))
+            elif request["kind"] == "diagnose" and diagnosis is not None:
+                jobs.append(FakeJob(diagnosis, hold=hold))
             else:
                 jobs.append(FakeJob(events or whole_run(), hold=hold))
             jobs[-1].request = request

@@ -1,22 +1,173 @@
-"""The screens as text, line by line. `--update-golden` writes them anew; read the difference."""
+"""Every screen in every theme and size, as text and as a picture, in one walk through the app for each size.
+
+    pytest tests/tui/test_golden.py --update-golden       # writes golden/ anew; read the difference of the texts
+    pytest tests/tui/test_golden.py --pictures FOLDER     # writes every picture as an .svg, to be looked at
+
+Texts are golden in full, in the default theme: golden/120x40.txt holds every screen of that size. Pictures are 120 of
+10 to 60 KB, so golden/pictures.txt has a digest of each; where one differs its picture is written and named.
+"""
 
 import difflib
+import hashlib
 import html
+import os
 import re
+from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
+from textual.widgets import Input
 
 from bitnet_tui.screens.bench import BenchScreen
+from bitnet_tui.screens.compare import CompareScreen
+from bitnet_tui.screens.export import svg_of
+from bitnet_tui.screens.form import FormScreen
+from bitnet_tui.screens.help import HelpScreen
 from bitnet_tui.screens.inspect import InspectScreen
+from bitnet_tui.screens.layers import LayersScreen
 from bitnet_tui.screens.parity import ParityScreen
 from bitnet_tui.screens.runs import RunsScreen
+from bitnet_tui.screens.settings import SettingsScreen
 from bitnet_tui.widgets.pick_list import PickList
 
-SIZES = [(120, 40), (80, 24)]
 NOW = 1_900_000_000.0
+THEMES = ("bitnet-dark", "bitnet-light", "colorblind-safe", "high-contrast", "phosphor")
+DEFAULT = THEMES[0]
+NO_COLOR = "no-color"
 
 
-def compare(text, path, update):
+@dataclass
+class Walk:
+    """What was seen on the way: the text of each screen, and the digest of each picture."""
+
+    size: str
+    themes: tuple[str, ...]
+    folder: Path
+    """Where pictures go that are to be looked at."""
+    texts: dict[str, str] = field(default_factory=dict)
+    pictures: dict[str, str] = field(default_factory=dict)
+
+    async def look(self, pilot, name, text_of):
+        """Note the screen at hand under `name`, in every theme."""
+        app = pilot.app
+        app.clear_notifications()
+        for line in app.screen.query(Input):
+            line.cursor_blink = False
+        for theme in self.themes:
+            if theme != NO_COLOR:
+                app.theme = theme
+            await pilot.pause()
+            svg, case = svg_of(app), f"{self.size} {theme} {name}"
+            (self.folder / f"{case.replace(' ', '_')}.svg").write_text(svg, encoding="utf-8")
+            self.pictures[case] = hashlib.sha256(svg.encode()).hexdigest()[:16]
+            self.texts.setdefault(name, text_of(app))
+        if self.themes != (NO_COLOR,):
+            app.theme = DEFAULT
+
+
+@pytest.fixture
+def frozen(monkeypatch, tmp_path):
+    """Keep animations, colours of the terminal, and the names of temporary folders, out of the pictures."""
+    monkeypatch.setenv("TEXTUAL_ANIMATIONS", "none")
+    monkeypatch.setattr("bitnet_tui.screens.home.search_folders", lambda named: [tmp_path / "here"])
+    monkeypatch.setattr("bitnet_tui.screens.runs.shown_path", lambda run: f"/state/runs/{run.id}/events.jsonl")
+    (tmp_path / "here" / "config.toml").touch()
+    monkeypatch.setenv("BITNET_TUI_CONFIG", "config.toml")
+    monkeypatch.setenv("BITNET_TUI_RUNS", "runs")
+
+
+def furnished(app_of, made, tmp_path):
+    """Return an app beside two models, with three parity runs and two benchmarks."""
+    for name, count in (("nano/nano-tq2_0.gguf", 3_481_600), ("nano/nano-i2_s.gguf", 3_449_856)):
+        (tmp_path / "here" / name).parent.mkdir(exist_ok=True)
+        with (tmp_path / "here" / name).open("wb") as stream:
+            stream.truncate(count)
+    app = app_of(clock=lambda: NOW, diagnosis=made.diagnosis())
+    tokens = [*made.tokens()[:30], *(made.token(i, tau=0.5) for i in range(30, 34)), *made.tokens()[34:]]
+    for age, id, events in (
+        (120, "t5k2zx7f", made.run()),
+        (7300, "t5k1aa01", [*made.preparation(), *tokens, *made.ending("PASS")]),
+        (90_000, "t5j0cc03", made.bench_run("t5j0cc03")),
+        (180_000, "t5i9dd04", made.bench_run("t5i9dd04", 1.1)),
+        (190_000, "t5i0bb02", made.run()[:30]),
+    ):
+        with app.store.create(id) as writer:
+            writer.write(events)
+        os.utime(writer.path, (NOW - age, NOW - age))
+    return app
+
+
+async def walk(pilot, until, text_of, seen):
+    """Visit every screen as a user would, and note each."""
+    app = pilot.app
+
+    async def arrive(screen, ready=lambda: True):
+        await until(pilot, lambda: isinstance(app.screen, screen) and ready())
+
+    models, runs = app.screen.query_one("#models", PickList), app.screen.query_one("#runs", PickList)
+    await until(pilot, lambda: len(models.picks) == 2 and len(runs.picks) == 5 and "⠋" not in text_of(app))
+    await seen.look(pilot, "home", text_of)
+    app.open_path("/models/bitnet-2B/ggml-model-i2_s.gguf")
+    await arrive(InspectScreen, lambda: app.screen.view.measured == 31)
+    await pilot.press("down", "down", "down", "enter", "down", "down")
+    await until(pilot, lambda: not app.screen.busy and "stops" not in text_of(app))
+    await seen.look(pilot, "inspect", text_of)
+    app.open_path(str(app.store.root / "t5k2zx7f"))
+    await arrive(ParityScreen, lambda: app.screen.source is not None and not app.screen.busy)
+    # From the top, since how far the strip is scrolled depends on where the cursor came from.
+    await pilot.press("home", "f")
+    await seen.look(pilot, "parity", text_of)
+    await pilot.press("c", "c")
+    await seen.look(pilot, "differences", text_of)
+    await pilot.press("c", "enter")
+    await arrive(LayersScreen, lambda: app.screen.view.report is not None and not app.screen.busy)
+    await seen.look(pilot, "layers", text_of)
+    await pilot.press("escape")
+    app.open_path(str(app.store.root / "t5j0cc03"))
+    await arrive(BenchScreen, lambda: app.screen.view.baseline is not None)
+    await seen.look(pilot, "bench", text_of)
+    await pilot.press("4")
+    await arrive(RunsScreen, lambda: len(app.screen.runs) == 5)
+    await pilot.press("space", "down", "space")
+    await seen.look(pilot, "runs", text_of)
+    await pilot.press("c")
+    await arrive(CompareScreen, lambda: "4 of 64 tokens changed" in text_of(app))
+    await seen.look(pilot, "compare", text_of)
+    await pilot.press("escape", "comma")
+    await arrive(SettingsScreen)
+    await seen.look(pilot, "settings", text_of)
+    await pilot.press("escape", "question_mark")
+    await arrive(HelpScreen)
+    await seen.look(pilot, "help", text_of)
+    await pilot.press("escape", "e")
+    await arrive(FormScreen)
+    await seen.look(pilot, "export", text_of)
+
+
+@pytest.mark.parametrize(
+    ("size", "themes"),
+    [((120, 40), THEMES), ((80, 24), THEMES), ((60, 18), THEMES), ((80, 24), (NO_COLOR,))],
+    ids=["120x40", "80x24", "60x18", "no-color"],
+)
+async def test_every_screen(
+    app_of, made, until, text_of, update_golden, pictures, frozen, monkeypatch, tmp_path, size, themes
+):
+    """A change of one screen, theme or size that nobody meant; or NO_COLOR that loses what a colour said."""
+    if themes == (NO_COLOR,):
+        monkeypatch.setenv("NO_COLOR", "1")  # read once, when the app is made
+    name = f"{size[0]}x{size[1]}"
+    folder = pictures or tmp_path / "pictures"
+    folder.mkdir(exist_ok=True, parents=True)
+    seen = Walk(name, themes, folder)
+    app = furnished(app_of, made, tmp_path)
+    async with app.run_test(size=size) as pilot:
+        await walk(pilot, until, text_of, seen)
+    page = "\n".join(f"════ {screen}\n{text}" for screen, text in seen.texts.items())
+    compare_text(page, made.golden / f"{name}.txt", update_golden and themes == THEMES)
+    compare_pictures(seen, made.golden / "pictures.txt", update_golden)
+
+
+def compare_text(text, path, update):
     """Hold `text` against the file at `path`; the difference is the message."""
     if update:
         path.parent.mkdir(exist_ok=True)
@@ -27,105 +178,16 @@ def compare(text, path, update):
     assert text + "\n" == expected, "\n".join(difference)
 
 
-@pytest.fixture
-def frozen(monkeypatch, tmp_path):
-    """Keep animations, and the names of temporary folders, out of the pictures."""
-    monkeypatch.setenv("TEXTUAL_ANIMATIONS", "none")
-    monkeypatch.setattr("bitnet_tui.screens.home.search_folders", lambda named: [tmp_path / "here"])
-
-
-@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
-async def test_home(app_of, made, until, text_of, update_golden, frozen, tmp_path, size):
-    """A user starts the program beside two models and three runs."""
-    import os
-
-    for name, count in (("nano/nano-tq2_0.gguf", 3_481_600), ("nano/nano-i2_s.gguf", 3_449_856)):
-        (tmp_path / "here" / name).parent.mkdir(exist_ok=True)
-        with (tmp_path / "here" / name).open("wb") as stream:
-            stream.truncate(count)
-    app = app_of(clock=lambda: NOW)
-    for age, id, events in (
-        (120, "t5k2zx7f", made.run()),
-        (7300, "t5k1aa01", [*made.preparation(), *made.tokens(), *made.ending("PASS")]),
-        (190_000, "t5i0bb02", made.run()[:30]),
-    ):
-        with app.store.create(id) as writer:
-            writer.write(events)
-        os.utime(writer.path, (NOW - age, NOW - age))
-    async with app.run_test(size=size) as pilot:
-        models, runs = app.screen.query_one("#models", PickList), app.screen.query_one("#runs", PickList)
-        await until(pilot, lambda: len(models.picks) == 2 and len(runs.picks) == 3)
-        await until(pilot, lambda: "2 in 2 folders" in text_of(app) and "⠋" not in text_of(app))
-        compare(text_of(app), made.golden / f"home_{size[0]}x{size[1]}.txt", update_golden)
-
-
-@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
-async def test_runs(app_of, made, until, text_of, update_golden, frozen, monkeypatch, size):
-    """A user marks two of three recorded runs, and compares them."""
-    import os
-
-    app = app_of(clock=lambda: NOW)
-    tokens = [*made.tokens()[:30], *(made.token(i, tau=0.5) for i in range(30, 34)), *made.tokens()[34:]]
-    for age, id, events in (
-        (120, "t5k2zx7f", [*made.preparation(), *tokens, *made.ending("FAIL")]),
-        (7300, "t5k1aa01", [*made.preparation(), *made.tokens(), *made.ending("PASS")]),
-        (190_000, "t5i0bb02", made.run()[:30]),
-    ):
-        with app.store.create(id) as writer:
-            writer.write(events)
-        os.utime(writer.path, (NOW - age, NOW - age))
-    monkeypatch.setattr("bitnet_tui.screens.runs.shown_path", lambda run: f"/state/runs/{run.id}/events.jsonl")
-    async with app.run_test(size=size) as pilot:
-        await pilot.press("4")
-        await until(pilot, lambda: isinstance(app.screen, RunsScreen) and len(app.screen.runs) == 3)
-        await pilot.press("space", "down", "space")
-        await pilot.pause()
-        compare(text_of(app), made.golden / f"runs_{size[0]}x{size[1]}.txt", update_golden)
-        await pilot.press("c")
-        await until(pilot, lambda: "4 of 64 tokens changed" in text_of(app))
-        compare(text_of(app), made.golden / f"compare_{size[0]}x{size[1]}.txt", update_golden)
-
-
-@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
-async def test_inspect(app_of, made, until, text_of, update_golden, frozen, size):
-    """A user looks at one ternary tensor of a GGUF."""
-    app = app_of(["/models/bitnet-2B/ggml-model-i2_s.gguf"])
-    async with app.run_test(size=size) as pilot:
-        await until(pilot, lambda: isinstance(app.screen, InspectScreen) and app.screen.view.measured == 31)
-        await pilot.press("down", "down", "down", "enter", "down", "down")
-        await until(pilot, lambda: "100% of the bytes" in text_of(app) and "stops" not in text_of(app))
-        compare(text_of(app), made.golden / f"inspect_{size[0]}x{size[1]}.txt", update_golden)
-
-
-@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
-async def test_bench(app_of, made, until, text_of, update_golden, frozen, size):
-    """A user opens a benchmark, and the run before it is slower."""
-    import os
-
-    app = app_of(clock=lambda: NOW)
-    for age, id, slower in ((90_000, "t5k1aa01", 1.1), (120, "t5k2zx7f", 1.0)):
-        with app.store.create(id) as writer:
-            writer.write(made.bench_run(id, slower))
-        os.utime(writer.path, (NOW - age, NOW - age))
-    app.paths = [str(writer.path)]
-    async with app.run_test(size=size) as pilot:
-        await until(pilot, lambda: isinstance(app.screen, BenchScreen) and app.screen.view.baseline is not None)
-        compare(text_of(app), made.golden / f"bench_{size[0]}x{size[1]}.txt", update_golden)
-
-
-@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
-async def test_parity(app_of, made, until, text_of, update_golden, frozen, size):
-    """A user replays a run and steps to its first divergence, a near-tie."""
-    app = app_of()
-    with app.store.create("t5k2zx7f") as writer:
-        writer.write(made.run())
-    app.paths = [str(writer.path)]
-    async with app.run_test(size=size) as pilot:
-        await until(pilot, lambda: isinstance(app.screen, ParityScreen) and not app.screen.view.live)
-        # From the top, since how far the strip is scrolled depends on where the cursor came from.
-        await pilot.press("home", "f")
-        await pilot.pause()
-        compare(text_of(app), made.golden / f"parity_{size[0]}x{size[1]}.txt", update_golden)
+def compare_pictures(seen, path, update):
+    """Hold the digests against the lines of the file; with `update` put them into it."""
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    known = dict(line.rsplit(" ", 1) for line in lines)
+    if update:
+        merged = sorted((known | seen.pictures).items())
+        path.write_text("".join(f"{case} {digest}\n" for case, digest in merged), encoding="utf-8")
+        return
+    other = [f"{case} is in {seen.folder}" for case, digest in seen.pictures.items() if known.get(case) != digest]
+    assert other == []
 
 
 async def test_the_picture_is_what_the_screen_shows(app_of, made, until, text_of):

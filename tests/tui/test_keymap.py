@@ -29,7 +29,21 @@ def test_every_binding_has_a_name():
     assert nameless == []
 
 
-SCOPES = ("app", "home", "inspect", "parity", "bench", "runs", "list", "tree", "pane", "confirm", "form", "help")
+SCOPES = (
+    "app",
+    "home",
+    "inspect",
+    "parity",
+    "bench",
+    "layers",
+    "runs",
+    "list",
+    "tree",
+    "pane",
+    "confirm",
+    "form",
+    "help",
+)
 
 
 def test_the_presets_name_actions_that_exist():

@@ -16,6 +16,7 @@ from bitnet_engine.errors import SettingError, StorageError
 from bitnet_engine.formats import QuantType, open_checkpoint
 from bitnet_parity.faults.draft import Draft, Injected, original, seeded
 from bitnet_parity.faults.fault import HF_PACKED, MASTER, STORAGES, Fault
+from bitnet_parity.faults.numpy_model import Choices
 from bitnet_parity.faults.registry import SPOKEN, finished, injected, targeted
 from bitnet_parity.faults.rewrite import Rewrite
 
@@ -89,15 +90,19 @@ def _inject(rewrite: Rewrite, fault: Fault, everywhere: bool) -> Injected:
     result = finished(draft, fault)
     for name, tensor in draft.tensors.edits.items():
         rewrite.put(name, tensor, draft.types.get(name) if rewrite.gguf else None)
-    _write_settings(rewrite, draft)
+    write_settings(rewrite, draft.choices[0])
     if fault.rewrite is None:
         return result
     return injected(fault, fault.rewrite(rewrite), result.changed)
 
 
-def _write_settings(rewrite: Rewrite, draft: Draft) -> None:
-    """Say the settings that were changed in the file's words."""
-    was, now, metadata = original(draft.config), draft.choices[0], rewrite.metadata
+def write_settings(rewrite: Rewrite, now: Choices) -> None:
+    """Say in the file's words what its graph is to compute, where that is not what it computes.
+
+    Raises:
+        SettingError: no file of its architecture can.
+    """
+    was, metadata = original(rewrite.config), rewrite.metadata
     prefix = f"{metadata.get('general.architecture')}."
     eps = f"{prefix}attention.layer_norm_rms_epsilon" if rewrite.gguf else "rms_norm_eps"
     theta = f"{prefix}rope.freq_base" if rewrite.gguf else "rope_theta"

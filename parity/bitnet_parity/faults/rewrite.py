@@ -5,7 +5,8 @@
     rewrite.metadata["general.file_type"] = 1
     rewrite.write(path)
 
-What is not touched is carried byte for byte. It checks nothing: files that it writes are meant to be wrong.
+What is not touched is carried byte for byte. It checks nothing: a file that it writes may be meant to be wrong, and who
+means it to be right (`diagnosis.file_repair`) proves that it is.
 """
 
 from collections.abc import Callable
