@@ -1,11 +1,11 @@
 """kill -9 at random moments of export, resume and convert; and disks without space. Old or new, never a third state.
 
-    python -m tests.endurance.killing 20            # moments of each; writes docs/measurements/killing.json
+    python -m tests.endurance.killing 20            # moments of each; or with the names of parts after it
 
 The command's process dies at a time chosen at random from a seed, and its worker with it or by its leash. An export is
 then resumed, killed again, and in the end is the bytes of one that was never interrupted; a conversion leaves the older
 file or the whole new one, and the next conversion leaves nothing of the killed ones. Disks are RLIMIT_FSIZE and, where
-this may be mounted, a small tmpfs.
+this may be mounted, a small tmpfs. Writes docs/measurements/killing.json.
 """
 
 import os
@@ -14,12 +14,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from tests.e2e.program import PROGRAM
-from tests.endurance.artifact import NANO, ROOT, write
+from tests.endurance.artifact import NANO, ROOT, earlier, write
 
 SCORED = ("--max-tokens", "400", "--context", "32", "--noise-floor", "0", "--candidate-numerics", "float")
 OLD = b"what was there before"
@@ -33,12 +33,13 @@ os.execv(sys.argv[2], sys.argv[2:])
 
 def main() -> None:
     """Kill, fill, and write the artifact after each part."""
-    moments, found = int(sys.argv[1]), dict[str, Any]()
-    with tempfile.TemporaryDirectory(prefix="killing-") as name:
-        for part in (exported, converted, full):
-            found |= {part.__name__: part(Path(name), moments)}
-            write("killing", found)
-    wrong = [name for name, row in found.items() if row["wrong"]]
+    moments, found = int(sys.argv[1]), earlier("killing")
+    names = sys.argv[2:] or list(PARTS)
+    for name in names:
+        with tempfile.TemporaryDirectory(prefix="killing-") as folder:
+            found[name] = PARTS[name](Path(folder), moments)
+        write("killing", {part: found[part] for part in PARTS if part in found})
+    wrong = [name for name in names if found[name]["wrong"]]
     sys.exit(f"wrong: {wrong}" if wrong else 0)
 
 
@@ -166,6 +167,8 @@ def environment() -> dict[str, str]:
     """Return the environment of every command here."""
     return {**os.environ, "JAX_PLATFORMS": "cpu"}
 
+
+PARTS: dict[str, Callable[[Path, int], dict[str, Any]]] = {"exported": exported, "converted": converted, "full": full}
 
 if __name__ == "__main__":
     main()
