@@ -18,7 +18,7 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any, NotRequired, TypedDict, Unpack
 
-from bitnet_engine.allocator import give_back
+from bitnet_engine.allocator import return_large_blocks
 from bitnet_engine.errors import SettingError
 from bitnet_parity.belief import Belief
 from bitnet_parity.corpus import Corpus
@@ -164,6 +164,7 @@ class _Run:
         near_tie = None if floor is None else finite(floor.margin)
         self._tally = Tally(near_tie=near_tie, top_k=self.settings["top_k"])
         self._gates = gates if floor is None else gates.over_floor(floor.tau_b, floor.delta_mean_nll)
+        return_large_blocks()
         scorer = Scorer(
             self._inputs["reference"],
             self._inputs["candidate"],
@@ -184,8 +185,6 @@ class _Run:
                 self._count(window)
                 yield from window.rows
             self._rows.append(DocumentRow(document.name, document.tokens, nll_reference, nll_candidate))
-            # Or the gaps between what stays add up: twenty megabytes in four hundred documents of a large vocabulary.
-            give_back()
             yield self._rows[-1]
 
     def report(self) -> Report:
