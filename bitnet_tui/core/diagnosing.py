@@ -119,7 +119,7 @@ def demo(request: Request) -> Iterator[Event]:
     fault, seed = faults.get(request["fault"]), request["seed"]
     source = Path(request["path"]) if request.get("path") else resource_dir("samples") / "nano" / "packed"
     if not source.exists():
-        raise SettingError(f"{source}: the sample is not there (wheels do not ship it); name a model with --model.")
+        raise SettingError(f"{source}: the sample is not there; name a model with --model.")
     with tempfile.TemporaryDirectory(prefix="bitnet-demo-") as folder:
         storage = next((kind for kind in DEMO_STORAGES if kind in fault.storages), None)
         if "file" in fault.targets and storage is not None:

@@ -20,8 +20,6 @@ from bitnet_engine.environment import environment
 from bitnet_engine.errors import BitnetError, CorpusError, FormatError, SettingError, StorageError
 from bitnet_engine.files import atomic_file, write_atomic
 from bitnet_engine.folder_lock import locked_folder
-from bitnet_engine.formats import limits
-from bitnet_engine.naming import canonical
 from bitnet_engine.numerics import NAMES as NUMERICS
 from bitnet_parity.exporting import SUFFIXES as REPORT_SUFFIXES
 from bitnet_tui.core.asking import JOURNAL, Request, reading
@@ -81,10 +79,20 @@ def inspect(
 
 def raise_limits(asked: Sequence[str]) -> None:
     """Set the limits of headers, NAME=N each, for this process and its workers. Raises SettingError."""
+    if not asked:
+        return
+    from bitnet_engine.formats import limits
+
     for limit in asked:
         limits.parse(limit, "--limit")
-    if asked:
-        os.environ[limits.VARIABLE] = ",".join([*filter(None, [os.environ.get(limits.VARIABLE)]), *asked])
+    os.environ[limits.VARIABLE] = ",".join([*filter(None, [os.environ.get(limits.VARIABLE)]), *asked])
+
+
+def canonical(name: str) -> str:
+    """Return GGUF's name of a tensor, whichever format `name` comes from; a name of neither stays as it is."""
+    from bitnet_engine.naming import canonical
+
+    return canonical(name)
 
 
 def tensor_values(path: str, name: str, rows: int, columns: int, **how_read: Any) -> list[list[float | None]]:

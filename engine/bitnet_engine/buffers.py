@@ -7,9 +7,7 @@
 Knows no file and no layout. Whoever hands an array over does not write to it again.
 """
 
-import ctypes
 import mmap
-from contextlib import suppress
 from math import prod
 
 import jax
@@ -37,15 +35,6 @@ def empty(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
 def hand_over(array: np.ndarray) -> jax.Array:
     """Return `array`, of `empty`, as jax's: on CPU the same memory, kept while it is used; elsewhere a copy."""
     return jax.device_put(array)
-
-
-def give_back() -> None:
-    """Return to the system what was freed and is kept by the allocator: after a large file tens of megabytes.
-
-    glibc keeps freed blocks of the size of a matrix for the next one; elsewhere nothing is done.
-    """
-    with suppress(OSError, AttributeError):
-        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _pages(size: int) -> mmap.mmap:

@@ -20,6 +20,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from bitnet_engine import buffers
+from bitnet_engine.allocator import give_back
 from bitnet_engine.config import ROPE_FREQS, Config, states_activation_quant
 from bitnet_engine.devices import on_host
 from bitnet_engine.errors import FormatError, UnsupportedError
@@ -86,7 +87,7 @@ def load_checkpoint(checkpoint: Checkpoint, numerics: str = Numerics.EXACT_INT8)
     reader = _Reader(checkpoint, config)
     weights = reader.weights()
     reader.refuse_unused()
-    buffers.give_back()
+    give_back()
     config = _settled(config, weights.layers)
     if chosen is Numerics.EXACT_INT8 and not config.activation_quant:
         chosen = Numerics.FLOAT

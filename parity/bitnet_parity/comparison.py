@@ -18,6 +18,7 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any, NotRequired, TypedDict, Unpack
 
+from bitnet_engine.allocator import return_large_blocks
 from bitnet_engine.errors import SettingError
 from bitnet_parity.belief import Belief
 from bitnet_parity.corpus import Corpus
@@ -163,6 +164,7 @@ class _Run:
         near_tie = None if floor is None else finite(floor.margin)
         self._tally = Tally(near_tie=near_tie, top_k=self.settings["top_k"])
         self._gates = gates if floor is None else gates.over_floor(floor.tau_b, floor.delta_mean_nll)
+        return_large_blocks()
         scorer = Scorer(
             self._inputs["reference"],
             self._inputs["candidate"],
