@@ -53,6 +53,10 @@ class Walk:
         app.clear_notifications()
         for line in app.screen.query(Input):
             line.cursor_blink = False
+        before = ""
+        while (now := svg_of(app)) != before:  # what a key has set off may take more than one frame
+            before = now
+            await pilot.pause()
         for theme in self.themes:
             if theme != NO_COLOR:
                 app.theme = theme
@@ -60,9 +64,10 @@ class Walk:
             svg, case = svg_of(app), f"{self.size} {theme} {name}"
             (self.folder / f"{case.replace(' ', '_')}.svg").write_text(svg, encoding="utf-8")
             self.pictures[case] = hashlib.sha256(svg.encode()).hexdigest()[:16]
-            self.texts.setdefault(name, text_of(app))
         if self.themes != (NO_COLOR,):
             app.theme = DEFAULT
+            await pilot.pause()
+        self.texts[name] = text_of(app)
 
 
 @pytest.fixture

@@ -250,8 +250,11 @@ async def test_rows_fold_and_bars_add_up():
         assert any("[/nope]" in line for line in lines)
 
 
-def test_a_field_draws_no_character_that_is_not_seen(made):
+async def test_a_field_draws_no_character_that_is_not_seen(made):
     """A path with an escape sequence in it, filled into a form, rewrote the terminal."""
-    drawn = SafeInput(made.hostile)._value.plain
+    async with App().run_test() as pilot:
+        field = SafeInput(made.hostile)
+        await pilot.app.mount(field)
+        drawn = field._value.plain
     assert len(drawn) == len(made.hostile)
     assert not set(drawn) & set("\x1b\x9b\u202e\u2028\u200b")
