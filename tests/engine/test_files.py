@@ -1,7 +1,7 @@
 """Writing one file: what is unfinished is its writer's while that lives, and nobody's after."""
 
-import os
-import signal
+import subprocess
+import sys
 
 import pytest
 
@@ -51,18 +51,25 @@ def test_a_file_swept_before_it_was_locked_is_begun_again(tmp_path, monkeypatch)
     assert names(tmp_path) == ["a.json"]
 
 
+HOLDER = """
+import sys
+from pathlib import Path
+from bitnet_engine.files import unfinished_folder
+with unfinished_folder(Path(sys.argv[1])):
+    print(flush=True)
+    sys.stdin.read()
+"""
+
+
 def test_a_lock_ends_with_its_process(tmp_path):
     """Red when a target stays locked after its writer was killed."""
-    reader, writer = os.pipe()
-    if (child := os.fork()) == 0:
-        with unfinished_folder(tmp_path / "model"):
-            os.write(writer, b".")
-            signal.pause()
-    os.read(reader, 1)
-    with pytest.raises(StorageError, match="model: is being written by another process"):
-        unfinished_folder(tmp_path / "model").__enter__()
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
+    command = [sys.executable, "-c", HOLDER, tmp_path / "model"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout is not None
+        holder.stdout.readline()
+        with pytest.raises(StorageError, match="model: is being written by another process"):
+            unfinished_folder(tmp_path / "model").__enter__()
+        holder.kill()
     with unfinished_folder(tmp_path / "model") as folder:
         assert names(tmp_path) == [folder.name]
     assert names(tmp_path) == []
