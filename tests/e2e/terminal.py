@@ -61,6 +61,13 @@ class Terminal:
             assert time.monotonic() < deadline, f"{texts} did not appear on:\n{screen}"
             time.sleep(0.05)
 
+    def wait_until_gone(self, text: str) -> None:
+        """Wait until the screen shows `text` no more; fail with the screen where it stays."""
+        deadline = time.monotonic() + PATIENCE
+        while text in (screen := self.screen()):
+            assert time.monotonic() < deadline, f"{text} stays on:\n{screen}"
+            time.sleep(0.05)
+
     def pid(self) -> int:
         """Return the process id of the program."""
         shell = self._call("display-message", "-p", "#{pane_pid}").strip()

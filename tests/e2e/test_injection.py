@@ -8,7 +8,6 @@ import os
 import re
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import orjson
@@ -151,6 +150,9 @@ def test_no_screen_passes_a_byte_on(world, tmp_path):
     assert left_over(data) == []
 
 
+GONE = "no more: "
+
+
 def visit(window):
     """Go to every screen, and open what hides behind a key."""
     for keys, awaited in (
@@ -158,28 +160,26 @@ def visit(window):
         (("Down", "Down", "Down", "Down", "v", "S", "End", "s"), "scanned"),
         (("?",), "Everything here"),
         (("?", "e"), "file ("),
-        (("Escape",), None),
-        (("4",), "3 · "),
+        (("Escape",), GONE + "file ("),
+        (("4",), "3 of 3 · "),
         (("Enter",), "replay"),
         (("n", "c", "c", "m", "c", "w", "z", "z", "Enter"), "exit code"),
-        (("Escape",), None),
-        (("4", "Space", "Down", "Down", "Space", "c"), "changed"),
-        (("Escape",), None),
+        (("Escape",), GONE + "operations by layer"),
+        (("4", "Space", "Down", "Down", "Space", "c"), "changed tokens"),
+        (("Escape",), GONE + "changed tokens"),
         (("Up", "Enter"), "bars of what"),
         (("Down", "m", "m", "a", "x", "b", "Tab", "y"), "copied"),
         ((",",), "what for"),
-        (("Escape",), None),
+        (("Escape",), GONE + "what for"),
         (("0",), "recent runs"),
     ):
-        before = window.screen()
         for key in keys:
             window.press(key)
-        if awaited is not None:
-            window.wait(awaited)
-        else:
+        if awaited.startswith(GONE):
             # An escape that is followed at once by a key is another key: alt and it.
-            while window.screen() == before:
-                time.sleep(0.05)
+            window.wait_until_gone(awaited.removeprefix(GONE))
+        else:
+            window.wait(awaited)
 
 
 PLAIN = """
