@@ -105,7 +105,7 @@ class Case:
 
     @cached_property
     def tolerance(self) -> float:
-        """The largest residual that rounding explains; attention takes exponentials, so its own grows with its scores."""
+        """The largest residual that rounding explains; that of attention, an exponential, grows with its scores."""
         if self.op.kind != "attention":
             return self.op.tolerance
         queries, keys, _ = self.inputs
