@@ -28,7 +28,7 @@ ARTIFACT = Path(__file__).parent / "measurements" / "corpus-memory.json"
 TOKENS = 512
 """Of a document; one window, which BOS opens."""
 # Of as many positions as a window has: the engine pads to a power of 4, or to these.
-SHAPE = Shape(layers=2, embed=256, ffn=512, heads=4, kv_heads=2, head_dim=64, positions=TOKENS + 1)
+SHAPE = Shape(layers=1, embed=128, ffn=128, heads=4, kv_heads=2, head_dim=32, positions=1024)
 SETTLED = 20
 """Documents after which nothing may grow: by then every shape is compiled and every buffer was held once."""
 LIMIT = 0.05
@@ -43,7 +43,7 @@ def main() -> None:
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=asked.folder) as name:
         path = Path(name) / "model.gguf"
-        write_synthetic(path, engine.QuantType.TQ2_0, shape=SHAPE)
+        write_synthetic(path, engine.QuantType.I2_S, shape=SHAPE)
         sides = engine.load(path), engine.load(path, "float")
         corpus = _write_corpus(Path(name) / "text", sides[0].tokenizer, asked.documents)
         artifact = _artifact(_measured(sides, corpus, asked.documents, asked.minutes * 60), asked.documents)

@@ -45,3 +45,23 @@ def test_nothing_heavy_is_imported(code, absent):
 def test_info_imports_neither_jax_nor_textual(i2_s):
     """Red when inspecting a file starts the engine or the app."""
     assert not imported(RUN.format(arguments=["info", str(i2_s)])) & {"jax", "textual", "rich", "tokenizers", "scipy"}
+
+
+INTERRUPTED = """
+import os, signal, sys
+
+class Interrupt:
+    def find_spec(self, name, path=None, target=None):
+        if name == "bitnet_tui.core.session":
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Interrupt())
+from bitnet_tui.__main__ import main
+main()
+"""
+
+
+def test_an_interrupt_while_modules_load_is_one_line():
+    """Red when Ctrl-C in the first second is a traceback out of an import."""
+    done = subprocess.run([sys.executable, "-c", INTERRUPTED], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "bitnet-tui: interrupted\n")

@@ -81,7 +81,7 @@ class Examination:
                 self._features[case.layer] = explained.alternative.order
         elif case.differs and cause is None:
             self.unexplained.append(self._left(case))
-        self.results.append(OpResult(*place, case.residual, case.op.tolerance, cause or None if case.differs else None))
+        self.results.append(OpResult(*place, case.residual, case.tolerance, cause or None if case.differs else None))
         if self._account is not None:
             self._account.step(case, None if explained is None else explained.alternative.compute)
 
@@ -106,7 +106,7 @@ def _cause(case: Case, explained: Explained) -> Cause:
         says=other.says,
         should=other.should,
         source=other.source,
-        evidence=f"residual {case.residual:.3g}, with it {explained.residual:.3g}; {case.op.tolerance:.0e} is rounding",
+        evidence=f"residual {case.residual:.3g}, with it {explained.residual:.3g}; {case.tolerance:.0e} is rounding",
         remedy=other.remedy,
         harmless=other.harmless,
     )

@@ -84,6 +84,6 @@ def explain(case: Case) -> Explained | None:
     for alternative in alternatives(case):
         given = alternative.compute(case.inputs, case.flat)
         distance = o.residual(case.found, given.reshape(case.found.shape))
-        if distance <= (case.op.tolerance if alternative.tolerance is None else alternative.tolerance):
+        if distance <= (case.tolerance if alternative.tolerance is None else alternative.tolerance):
             return Explained(alternative, distance)
     return None

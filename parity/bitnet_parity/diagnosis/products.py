@@ -120,14 +120,14 @@ def _elsewhere(case: Case) -> Iterator[Alternative]:
 def _rows(case: Case, matrix: Trits) -> Iterator[Alternative]:
     """Some results are those of other rows, of none, or of rows of −1."""
     found, expected = case.found[case.sure].T, case.expected[case.sure].T
-    bad = differing(found, expected, case.op.tolerance)
+    bad = differing(found, expected, case.tolerance)
     if not len(bad):
         return
     quantiser = case.reference.quantiser(matrix)
     like = Trits(np.full((1, matrix.values.shape[1]), -1, np.int8), matrix.scale)
     one = matrix.scale.ndim == 0
     minus_one = o.multiply(case.inputs[0][case.sure], like, quantiser)[:, 0] if one else np.full(len(case.sure), np.inf)
-    cause = explain_rows(found, expected, minus_one, case.op.tolerance, bad)
+    cause = explain_rows(found, expected, minus_one, case.tolerance, bad)
     if cause is None:
         return
     values = matrix.values.copy()

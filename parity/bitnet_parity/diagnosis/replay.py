@@ -2,12 +2,13 @@
 
     reference = Reference(CheckpointWeights(checkpoint))
     for case in cases(reference, capture(candidate, tokens), tokens):
-        case.residual, case.op.tolerance
+        case.residual, case.tolerance
 
 Errors do not accumulate from one operation to the next, so the first residual over its tolerance is the first fault
 (docs/parity.md §5). One layer of the candidate's results is in memory at a time. It names nothing.
 """
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -25,6 +26,9 @@ from bitnet_parity.diagnosis.weights import CheckpointWeights
 Inputs = tuple[np.ndarray, ...]
 Compute = Callable[[Inputs, np.ndarray | None], np.ndarray]
 """An operation: its inputs, and the other engine's result where codes on an edge are to be settled by it."""
+
+SCORE_ROUNDING = 2.0**-24
+"""Of the largest product of lengths |q| |k| / sqrt(head_dim): what float32 may add to a score, and so to its weight."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,10 +104,20 @@ class Case:
         return self.found.reshape(len(self.found), -1)
 
     @cached_property
+    def tolerance(self) -> float:
+        """The largest residual that rounding explains; that of attention, an exponential, grows with its scores."""
+        if self.op.kind != "attention":
+            return self.op.tolerance
+        queries, keys, _ = self.inputs
+        lengths = (np.linalg.norm(x, axis=-1).max() for x in (queries, keys))
+        largest = float(math.prod(lengths)) / math.sqrt(queries.shape[-1])
+        return max(self.op.tolerance, SCORE_ROUNDING * largest)
+
+    @cached_property
     def residual(self) -> float:
         """‖found − expected‖ / ‖expected‖, with codes on an edge as the candidate must have taken them."""
         plain = o.residual(self.found, self.expected)
-        if plain <= self.op.tolerance or self.op.kind != "product":
+        if plain <= self.tolerance or self.op.kind != "product":
             return plain
         settled = self.reference.compute(self.op, self.layer, self.inputs, self.flat)
         return min(plain, o.residual(self.found, settled))
@@ -118,7 +132,7 @@ class Case:
     @property
     def differs(self) -> bool:
         """Whether it is over the operation's tolerance."""
-        return self.residual > self.op.tolerance
+        return self.residual > self.tolerance
 
 
 def cases(reference: Reference, captured: Iterable[Captured], tokens: Sequence[int]) -> Iterator[Case]:

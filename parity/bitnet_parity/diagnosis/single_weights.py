@@ -72,7 +72,7 @@ def solved_weights(case: Case, matrix: Trits) -> Iterator[Solved]:
     x, scale = (rounded * steps)[case.sure], float(matrix.scale)
     found, expected = case.found[case.sure].T, case.expected[case.sure].T
     off = (found - expected) / scale
-    bad = differing(found, expected, case.op.tolerance)
+    bad = differing(found, expected, case.tolerance)
     if not 0 < len(bad) <= MOST_ROWS:
         return
     if len(bad) == 1 and (block := _block(x, off[bad[0]], matrix, int(bad[0]))) is not None:
@@ -80,8 +80,8 @@ def solved_weights(case: Case, matrix: Trits) -> Iterator[Solved]:
     values = matrix.values.astype(np.int8).copy()
     sizes = np.linalg.norm(x, axis=0)
     for row in bad:
-        change = _pursuit(x, sizes, off[row], case.op.tolerance)
-        change = _zeroed(x, off[row], matrix.values[row], case.op.tolerance) if change is None else change
+        change = _pursuit(x, sizes, off[row], case.tolerance)
+        change = _zeroed(x, off[row], matrix.values[row], case.tolerance) if change is None else change
         if change is None:
             return
         values[row] += change

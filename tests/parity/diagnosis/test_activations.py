@@ -1,15 +1,18 @@
 """Faults that another hand's numpy model computes, found and named from its results alone."""
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
 from bitnet_engine.errors import FormatError
+from bitnet_engine.layers import attention
 from bitnet_parity import faults
 from bitnet_parity.diagnosis.combining import combined
 from bitnet_parity.diagnosis.examining import Examination
+from bitnet_parity.diagnosis.graph import layer_ops
 from bitnet_parity.diagnosis.repairing import nmse
-from bitnet_parity.diagnosis.replay import Reference
+from bitnet_parity.diagnosis.replay import Case, Reference
 from docs.measure_diagnosis import NAMES
 from tests.parity.diagnosis.conftest import IDS
 
@@ -103,6 +106,20 @@ def test_what_is_harmless_raises_no_alarm(sound, family, name):
     found_, _ = found(sound, family, name, 1)
     assert not found_.unexplained
     assert all(cause.harmless for cause in combined(found_.causes, sound[family][1].config))
+
+
+def test_attention_of_large_scores_rounds_more(sound):
+    """Red when a sound engine's attention is a difference where scores are in the thousands and close together."""
+    reference = sound["bitnet"][0]
+    chance, dim = np.random.default_rng(3), reference.config.head_dim
+    direction = 60 * chance.normal(size=(1, 1, dim))
+    q, k, v = ((near + chance.normal(size=(16, 2, dim))).astype(np.float32) for near in (direction, direction, 0.0))
+    found_ = attention(*map(jnp.asarray, (q, k, v)), jnp.arange(16))
+    op = next(op for op in layer_ops(reference.config) if op.kind == "attention")
+    inputs = tuple(x.astype(np.float64) for x in (q, k, v))
+    case = Case(Reference(reference), op, 0, inputs, np.asarray(found_, np.float64), IDS)
+    assert op.tolerance < case.residual <= case.tolerance
+    assert not case.differs
 
 
 def test_two_faults_in_different_layers_are_both_named(sound):
