@@ -146,6 +146,8 @@ class BitnetApp(ConfiguredApp):
         self._begin_tour = tour
         self._parity: ParityScreen | None = None
         """The parity screen once a run was opened; it outlives Textual's own list of screens."""
+        self._inspect: InspectScreen | None = None
+        """The inspect screen once it was shown."""
         self._bench: BenchScreen | None = None
         """The bench screen once one was opened."""
         self.layers: RunScreen | None = None
@@ -298,6 +300,8 @@ class BitnetApp(ConfiguredApp):
         # What was opened over the screen (settings, a comparison) would hide what is asked for.
         while len(self.screen_stack) > 1 and isinstance(self.screen, BaseScreen):
             await self.pop_screen()
+        if isinstance(self.screen, InspectScreen):
+            self._inspect = self.screen
 
     # ---- the tour -----------------------------------------------------------------------------------
 
@@ -390,19 +394,28 @@ class BitnetApp(ConfiguredApp):
         if not self.one_run_only():
             return
         bench = isinstance(self.screen, BenchScreen)
-        form = new_bench_form if bench else new_run_form
+        form = new_bench_form(self.settings, self._likely_model()) if bench else self._new_run_form()
 
         def filled(answers: dict[str, str] | None) -> None:
             if answers is not None:
                 self.start_run((bench_request if bench else request_of)(answers))
 
-        self.push_screen(form(self.settings, self._likely_model()), filled)
+        self.push_screen(form, filled)
+
+    def _new_run_form(self) -> FormScreen:
+        """Return the form of a parity run: with both sides of the run that is shown, or with a likely reference."""
+        view = self._parity.view if self._parity is not None else None
+        if view is not None and view.reference and isinstance(self.screen, ParityScreen | LayersScreen):
+            # What the run was asked for names the sides as one types them.
+            sides = [str(view.request.get(side) or getattr(view, side)) for side in ("reference", "candidate")]
+            return new_run_form(self.settings, *sides)
+        return new_run_form(self.settings, self._likely_model())
 
     def _likely_model(self) -> str:
-        """Return the model the user looks at: the one inspected, or the one highlighted at Home."""
+        """Return the model the user looks at: the one inspected, also from Parity, or the one highlighted at Home."""
         screen = self.screen
-        if isinstance(screen, InspectScreen):
-            return screen.path or ""
+        if isinstance(screen, InspectScreen | ParityScreen):
+            return (self._inspect.path or "") if self._inspect is not None else ""
         if isinstance(screen, BenchScreen):
             return screen.view.model or (self._parity.view.candidate if self._parity is not None else "")
         return (screen.selected_model or "") if isinstance(screen, HomeScreen) else ""

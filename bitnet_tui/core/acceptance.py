@@ -20,7 +20,7 @@ from typing import Any, Literal
 from bitnet_engine.files import read_json
 from bitnet_tui.core import planting, preserving, pretence, session
 from bitnet_tui.core.events import dumps
-from bitnet_tui.core.text import number
+from bitnet_tui.core.text import counted, number
 
 SCHEMA, SCHEMA_VERSION = "bitnet-tui/acceptance", 1
 SUMMARY = "acceptance_summary.json"
@@ -147,7 +147,7 @@ def introspection(trial: Trial) -> Found:
     for name, path in (("reference", trial.reference), ("candidate", trial.candidate)):
         found = session.inspect(session.side_path(path))
         session.write_atomic(_made(trial.folder) / f"info-{name}.json", dumps(found, indent=True))
-        facts.append(f"{found['format']} with {len(found['tensors'])} tensors")
+        facts.append(f"{found['format']} with {counted(len(found['tensors']), 'tensor')}")
         errors += [f"{name}: {it['message']}" for it in found["findings"] if it["severity"] == "error"]
     return Found("NO-GO", errors[0], {"errors": errors}) if errors else Found("GO", " against ".join(facts))
 
@@ -200,7 +200,7 @@ def artifacts(trial: Trial) -> Found:
         return Found("NO-GO", f"{strange[0]}: is no artifact of this program")
     with tempfile.TemporaryDirectory(prefix="kept-", dir=trial.folder.parent) as place:
         kept = preserving.preserve(trial.folder, Path(place), session.stamp())  # which reads it back
-    return Found("GO", f"{len(kept.files)} files, each read, kept with its checksum and proved")
+    return Found("GO", f"{counted(len(kept.files), 'file')}, each read, kept with its checksum and proved")
 
 
 def _is_artifact(path: Path) -> bool:

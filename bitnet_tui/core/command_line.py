@@ -23,12 +23,30 @@ _OPTIONS = {
 }
 """Fields of a request that have an option, with the value that needs none."""
 
+_ANSI_C = {"\n": r"\n", "\t": r"\t", "\r": r"\r", "\\": r"\\", "'": r"\'"}
+
 _SPELLED = {"floor_documents": "noise-floor"}
 
 
 def command(*words: str) -> str:
-    """Return a `bitnet-tui` line of `words`, each quoted where a shell needs it."""
-    return shlex.join(["bitnet-tui", *words])
+    """Return a `bitnet-tui` line of `words`, each quoted where a shell needs it: one line, and nothing unseen in it."""
+    return " ".join(map(_quoted, ("bitnet-tui", *words)))
+
+
+def _quoted(word: str) -> str:
+    """Return a word as bash and zsh read it: as $'…' where a character in it cannot be seen."""
+    return shlex.quote(word) if word.isprintable() else f"$'{''.join(map(_in_ansi_c, word))}'"
+
+
+def _in_ansi_c(character: str) -> str:
+    """Return a character as it stands between $' and ' (bash's manual, ANSI-C Quoting)."""
+    if character in _ANSI_C:
+        return _ANSI_C[character]
+    if character.isprintable():
+        return character
+    if "\udc80" <= character <= "\udcff":  # how Python holds the byte of a path that is no UTF-8
+        return f"\\x{ord(character) - 0xDC00:02x}"
+    return f"\\u{ord(character):04x}" if ord(character) < 0x10000 else f"\\U{ord(character):08x}"
 
 
 def reading_words(reading: Mapping[str, Any]) -> list[str]:

@@ -20,7 +20,7 @@ from typing import Any
 
 from bitnet_tui.core.events import Event
 from bitnet_tui.core.readings import reading_text
-from bitnet_tui.core.text import human_bytes, human_count, number, safe, safe_lines
+from bitnet_tui.core.text import counted, human_bytes, human_count, number, safe, safe_lines
 
 MAX_ENTROPY = 1.584962500721156
 """log2(3): bits a trit can carry."""
@@ -79,7 +79,7 @@ class InspectView:
         parts = [f"{str(of('format', '')).upper()} {safe(str(of('version', '')), 20)}".strip()]
         if architecture := of("architecture"):
             parts.append(safe(str(architecture), 40))
-        parts.append(f"{len(self._tensors)} tensors")
+        parts.append(counted(len(self._tensors), "tensor"))
         parts.append(human_count(int(of("parameters") or 0)))
         parts.append(human_bytes(int(of("bytes") or 0)))
         parts.append(self._bits())
@@ -110,8 +110,7 @@ class InspectView:
         rows.append(("findings", f"{len(self.findings())}, {where}"))
         for kind in of("types", []):
             label = safe(str(kind["type"]), 30)
-            plural = "" if kind["tensors"] == 1 else "s"
-            rows.append((label, f"{kind['tensors']} tensor{plural}, {human_bytes(int(kind['bytes']))}"))
+            rows.append((label, f"{counted(kind['tensors'], 'tensor')}, {human_bytes(int(kind['bytes']))}"))
         return rows
 
     # ---- the tree -----------------------------------------------------------------------------------
@@ -142,8 +141,12 @@ class InspectView:
 
     def distance(self, name: str) -> float | None:
         """Return how far a tensor's share of zeros is from the median of all; None where it has none yet."""
-        shares = {name: found.zero for name in self._stats if (found := self.shares(name)) is not None}
-        return abs(shares[name] - median(shares.values())) if name in shares else None
+        zeros = self._zero_shares()
+        return abs(zeros[name] - median(zeros.values())) if name in zeros else None
+
+    def _zero_shares(self) -> dict[str, float]:
+        """Return the share of zeros of each ternary tensor that is known by now."""
+        return {name: found.zero for name in self._stats if (found := self.shares(name)) is not None}
 
     def names(self) -> Iterable[str]:
         """Return the names of all tensors."""
@@ -190,13 +193,21 @@ class InspectView:
             ),
             ("place", f"{safe(str(info.get('file', '')), 120)} @ 0x{int(info.get('offset', 0)):x}"),
         ]
-        return rows + self._stat_rows(self._stats.get(name))
+        return rows + self._stat_rows(self._stats.get(name)) + (self._unusual(name) if self.order == "unusual" else [])
+
+    def _unusual(self, name: str) -> list[Row]:
+        """Return by what the tensor was put where it is in the list."""
+        zeros = self._zero_shares()
+        if name not in zeros:
+            return []
+        of = f"the median of {counted(len(zeros), 'tensor')} is {median(zeros.values()):.1%}"
+        return [("unusual", f"zeros {zeros[name]:.1%}; {of}")]
 
     def block(self, name: str) -> list[Row]:
         """Return what a block holds: its size, and each tensor with its type and shape."""
         inside = next((group.tensors for group in self.groups() if group.name == name), ())
         nbytes = sum(int(self._tensors[tensor].get("nbytes", 0)) for tensor in inside)
-        rows: list[Row] = [("holds", f"{len(inside)} tensors, {human_bytes(nbytes)}")]
+        rows: list[Row] = [("holds", f"{counted(len(inside), 'tensor')}, {human_bytes(nbytes)}")]
         for tensor in inside:
             shape = " × ".join(map(str, self._tensors[tensor].get("shape", [])))
             rows.append((self.short_name(tensor), f"{self.type_of(tensor)}  {shape}"))

@@ -27,6 +27,9 @@ ROUNDING = 1e-7
 """Taken for the tolerance of an operation that has to be exact."""
 DECADES = 6.0
 """Over the tolerance by so many powers of ten, a cell is as hot as one gets."""
+_EXACT, _ROUNDING, _OFF, _MOST = 0.0, 0.2, 0.4, 1.0
+LEGEND = (_EXACT, _ROUNDING, _OFF, _MOST)
+"""The heat of a cell that is exact, within rounding, just beyond it, and as far off as is told apart."""
 
 Place = tuple[int, int]
 """Row and column of the map."""
@@ -52,11 +55,11 @@ class Operation:
     def heat(self) -> float:
         """How far off it is, 0 to 1: under 0.3 within the tolerance, from 0.4 on beyond it."""
         if self.residual is None:
-            return 1.0
+            return _MOST
         if not self.differs:
-            return 0.0 if self.residual == 0 else 0.2
+            return _EXACT if self.residual == 0 else _ROUNDING
         over = math.log10(self.residual / max(self.tolerance, ROUNDING))
-        return min(1.0, 0.4 + 0.6 * max(0.0, over) / DECADES)
+        return min(_MOST, _OFF + (_MOST - _OFF) * max(0.0, over) / DECADES)
 
 
 class Grid:

@@ -80,6 +80,12 @@ class Verification:
         return {"schema": "bitnet-tui/preserve-verification", "schema_version": 1, **asdict(self)}
 
 
+def verifications_json(proofs: Sequence[Verification]) -> dict[str, Any]:
+    """Return what several archives were found to be, as one document."""
+    archives = [proof.to_json() for proof in proofs]
+    return {"schema": "bitnet-tui/preserve-verifications", "schema_version": 1, "archives": archives}
+
+
 def preserve(
     folder: Path, into: Path, stamp: dict[str, Any], *, keep: int | None = None, now: datetime | None = None
 ) -> Archive:

@@ -12,7 +12,18 @@ import unicodedata
 
 from bitnet_engine.visible import NAME_LIMIT, safe
 
-__all__ = ["NAME_LIMIT", "TOKEN_LIMIT", "ago", "duration", "elide", "human_bytes", "human_count", "number", "safe"]
+__all__ = [
+    "NAME_LIMIT",
+    "TOKEN_LIMIT",
+    "ago",
+    "counted",
+    "duration",
+    "elide",
+    "human_bytes",
+    "human_count",
+    "number",
+    "safe",
+]
 __all__ += ["safe_lines", "token_text"]
 
 GIB = 1 << 30
@@ -56,6 +67,11 @@ def human_bytes(count: int) -> str:
             return f"{count} B" if unit == "B" else f"{value:.3g} {unit}"
         value /= 1024
     return f"{value:.3g} TiB"
+
+
+def counted(count: int, noun: str) -> str:
+    """Return how many there are of something: `1 tensor`, `2 tensors`."""
+    return f"{count} {noun}{'s' * (count != 1)}"
 
 
 def human_count(count: int) -> str:

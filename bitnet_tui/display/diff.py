@@ -8,7 +8,7 @@ Takes the JSON-ready reports of `core.session`; everything that came out of a fi
 from typing import Any
 
 from bitnet_tui.core.readings import reading_text
-from bitnet_tui.core.text import safe
+from bitnet_tui.core.text import counted, safe
 
 LISTED = 20
 """Differing tensors, names or settings that are shown; --json has them all."""
@@ -41,7 +41,8 @@ def conversion_lines(report: dict[str, Any]) -> list[str]:
     """Return `convert`'s answer: what was written, and what was rounded on the way."""
     lines = [
         f"{safe(report['target'])}",
-        f"  {report['type']} · {report['tensors']} tensors · {report['bytes']:,} bytes · read back and compared",
+        f"  {report['type']} · {counted(report['tensors'], 'tensor')} · {report['bytes']:,} bytes · "
+        "read back and compared",
         *_reading("  source: ", report["reading"]),
     ]
     lines += [
@@ -82,7 +83,8 @@ def _tokenizer(tokenizer: dict[str, Any]) -> list[str]:
 def _tensors(what: str, tensors: list[dict[str, Any]], line: Any) -> list[str]:
     differing = [tensor for tensor in tensors if not tensor["equal"]]
     if not differing:
-        return [f"{SAME} {what:<11} {len(tensors)} tensors are the same"] if tensors else []
+        same = f"{counted(len(tensors), 'tensor')} {'is' if len(tensors) == 1 else 'are'} the same"
+        return [f"{SAME} {what:<11} {same}"] if tensors else []
     lines = [f"{DIFFERENT} {what:<11} {len(differing)} of {len(tensors)} tensors differ"]
     for tensor in differing[:LISTED]:
         kinds = f"{tensor['reference_type']} against {tensor['candidate_type']}"
@@ -136,7 +138,7 @@ def _missing(where: str, names: list[str]) -> list[str]:
     if not names:
         return []
     shown = [f"    {safe(name)}" for name in names[:LISTED]]
-    return [f"{DIFFERENT} {where}: {len(names)} tensors", *shown, *_more(len(names))]
+    return [f"{DIFFERENT} {where}: {counted(len(names), 'tensor')}", *shown, *_more(len(names))]
 
 
 def _more(count: int) -> list[str]:

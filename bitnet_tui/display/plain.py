@@ -14,7 +14,7 @@ from typing import Any, TextIO
 
 from bitnet_tui.core.events import Event
 from bitnet_tui.core.readings import reading_text
-from bitnet_tui.core.text import safe
+from bitnet_tui.core.text import counted, safe
 
 REDRAW_SECONDS = 0.2
 TABLE_ROWS = 12
@@ -27,7 +27,7 @@ def info_lines(summary: dict[str, Any]) -> list[str]:
     lines = [
         f"{safe(summary['path'])}",
         f"  {summary['format']} {summary['version']} · {summary['architecture'] or 'no architecture'} · "
-        f"{len(summary['tensors'])} tensors · {_size(summary['bytes'])}",
+        f"{counted(len(summary['tensors']), 'tensor')} · {_size(summary['bytes'])}",
         f"  {summary['parameters']:,} parameters, {summary['ternary_parameters']:,} ternary · "
         f"{_number(summary['bits_per_weight'], 2)} bits/weight, "
         f"ternary body {_number(summary['body_bits_per_weight'], 2)}",
@@ -37,9 +37,9 @@ def info_lines(summary: dict[str, Any]) -> list[str]:
     if reading := reading_text(summary["reading"]):
         lines.append(f"  {reading}")
     lines += ["", "types"]
-    lines += [
-        f"  {kind['type']:<10} {kind['tensors']:>6} tensors  {_size(kind['bytes']):>10}" for kind in summary["types"]
-    ]
+    for kind in summary["types"]:
+        noun = "tensor" if kind["tensors"] == 1 else "tensors"
+        lines.append(f"  {kind['type']:<10} {kind['tensors']:>6} {noun:<7}  {_size(kind['bytes']):>10}")
     lines += ["", "tokenizer", *_mapping_lines(summary["tokenizer"] or {"none": "the file carries none"})]
     lines += ["", f"metadata ({len(summary['metadata'])})", *_mapping_lines(summary["metadata"])]
     where = "header and weights" if summary["scanned"] else "header; --scan reads the weights too"

@@ -91,7 +91,7 @@ class FormScreen(ModalScreen[dict[str, str] | None]):
             if self._preview is not None:
                 yield Static(id="command")
             cancel, copy = (cast("BitnetApp", self.app).key_of(f"form.{name}") for name in ("cancel", "copy"))
-            between = " · ↑↓ another field" if len(self._fields) > 1 else ""
+            between = " from any field · ↑↓ another" if len(self._fields) > 1 else ""
             preview = f" · {copy} copies the command" if self._preview is not None else ""
             yield Static(Content(f"⏎ go{between} · {cancel} cancel{preview}"), classes="keys")
 
@@ -101,7 +101,8 @@ class FormScreen(ModalScreen[dict[str, str] | None]):
         self.query_one(f"#field-{(empty or self._fields)[0].name}", Input).focus()
 
     def on_input_changed(self) -> None:
-        """Show the command that equals the answers so far."""
+        """Take back what was wrong, and show the command that equals the answers so far."""
+        self.query_one(".problem", Static).update(Content(""))
         if self._preview is not None:
             self.query_one("#command", Static).update(Content(safe(self._preview(self._answers()), 600)))
 

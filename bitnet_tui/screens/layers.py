@@ -17,7 +17,7 @@ from textual.widgets import Static
 from bitnet_tui.core.command_line import diagnose_command
 from bitnet_tui.core.exporting import export_finding
 from bitnet_tui.core.finding_text import repaired_text
-from bitnet_tui.core.layers_view import LayersView, Place
+from bitnet_tui.core.layers_view import LEGEND, LayersView, Place
 from bitnet_tui.core.run_source import RunSource
 from bitnet_tui.core.run_state import RunState
 from bitnet_tui.core.text import safe
@@ -29,6 +29,8 @@ from bitnet_tui.widgets.heat_map import HeatMap
 from bitnet_tui.widgets.panes import ScrollPane
 from bitnet_tui.widgets.rows_view import RowsView
 
+_SOUND = ("SAME", "HARMLESS")
+"""Verdicts that ask for no repair."""
 _STYLES = {"SAME": "$success", "HARMLESS": "$success", "EXPLAINED": "$warning", "UNEXPLAINED": "$error"}
 
 
@@ -117,6 +119,21 @@ class LayersScreen(RunScreen):
         theme = self.program.heat_theme
         if theme is not None:
             self.query_one(HeatMap).paint(theme.ramp, theme.glyphs)
+            self._show_legend()
+
+    def _show_legend(self) -> None:
+        """Say below the map how many cells differ, and what their signs mean."""
+        heat = self.query_one(HeatMap)
+        exact, rounding, off, most = map(heat.glyph, LEGEND)
+        signs = f"{exact} exact  {rounding} rounding  {off} … {most} off, by powers of ten"
+        counts = [f"{len(self.view.grid.differing())} differ"] if self.view.report is not None else []
+        heat.border_subtitle = Content(" · ".join([*counts, signs]))
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002
+        """Offer to write a repaired candidate only where there is a cause that does harm."""
+        report = self.view.report
+        harmed = report is not None and bool(report["causes"]) and report["verdict"] not in _SOUND
+        return harmed or action != "repair"
 
     # ---- the run ------------------------------------------------------------------------------------
 
@@ -154,8 +171,7 @@ class LayersScreen(RunScreen):
         if view.errors:
             keys = self.program.key_of("app.back")
             self.query_one(ErrorCard).show(*view.errors[-1], f"{keys} goes back")
-        differing = len(view.grid.differing())
-        heat.border_subtitle = Content(f"{differing} differ" if view.report is not None else "")
+        self._show_legend()
         self._show_cursor()
 
     def _show_cursor(self) -> None:
@@ -219,9 +235,6 @@ class LayersScreen(RunScreen):
 
     def action_repair(self) -> None:
         """Ask for a file, and diagnose once more, writing the candidate with every cause repaired into it."""
-        if self.view.report is None or not self.view.report["causes"]:
-            self.program.say("there is no cause to repair")
-            return
         if not self.program.one_run_only():
             return
         candidate = Path(str(self._request["candidate"]).rstrip("/"))

@@ -16,12 +16,12 @@ from bitnet_tui.core.text import safe
 from bitnet_tui.screens.form import Field, FormScreen, existing_or_empty, one_of
 
 
-def new_run_form(settings: Settings, reference: str) -> FormScreen:
-    """Return the form, filled with the user's settings and a likely reference."""
+def new_run_form(settings: Settings, reference: str, candidate: str = "") -> FormScreen:
+    """Return the form, filled with the user's settings and likely sides."""
     names = ", ".join(NUMERICS)
     fields = [
         Field("reference", "reference model", reference),
-        Field("candidate", "candidate model"),
+        Field("candidate", "candidate model", candidate),
         Field("corpus", "corpus", placeholder="empty: the built-in texts", check=existing_or_empty),
         Field("profile", f"profile ({', '.join(PROFILES)})", settings.profile, check=one_of(PROFILES)),
         Field("numerics", f"numerics ({names})", settings.numerics, check=one_of(NUMERICS)),

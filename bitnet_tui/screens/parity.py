@@ -154,7 +154,9 @@ class ParityScreen(RunScreen):
         self.query_one(TokenStrip).show(self.view)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002
-        """Offer to pause where something is on its way only: the footer has room for six keys."""
+        """Offer to pause while something is on its way, the layers once the run has ended: there is one at a time."""
+        if action == "layers":
+            return not self.is_live
         return action != "pause" or self.frozen or self.busy
 
     def took(self, arrived: bool) -> None:
@@ -292,8 +294,11 @@ class ParityScreen(RunScreen):
         )
 
     def action_worst(self) -> None:
-        """Move to the token with the lowest τ-b."""
-        self._go_or_say(self.view.worst(), "no token yet")
+        """Move to the token that the measure calls the worst; say so where none differs."""
+        worst = self.view.worst()
+        if worst is not None and not self.view.marked().any():
+            self.program.say("every token agrees")
+        self._go_or_say(worst, "no token yet")
 
     def action_first(self) -> None:
         """Move to the first diverging or flipped token."""

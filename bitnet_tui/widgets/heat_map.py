@@ -52,7 +52,7 @@ class HeatMap(Widget, can_focus=True):
         self._columns: Sequence[str] = ()
         self._heat: Callable[[tuple[int, int]], float | None] = lambda _place: None
         self._styles: list[Style] = []
-        self._glyphs = " "
+        self._glyphs = " ."
 
     def show(
         self, rows: Sequence[str], columns: Sequence[str], heat: Callable[[tuple[int, int]], float | None]
@@ -66,6 +66,11 @@ class HeatMap(Widget, can_focus=True):
         self._styles = [_cell_style(color) for color in ramp]
         self._glyphs = glyphs
         self.refresh()
+
+    def glyph(self, heat: float) -> str:
+        """Return the sign of a cell."""
+        # The quietest glyph is a blank, which would say that there is no cell.
+        return self._glyphs[max(1, round(heat * (len(self._glyphs) - 1)))]
 
     @property
     def _cell(self) -> int:
@@ -115,10 +120,8 @@ class HeatMap(Widget, can_focus=True):
         cursor = Style(reverse=True, bold=True) if (row, column) == self.cursor else Style()
         if heat is None:
             return Segment(" " * self._cell, self.rich_style + cursor)
-        # The quietest glyph is a blank, which would say that there is no cell.
-        glyph = self._glyphs[max(1, round(heat * (len(self._glyphs) - 1)))]
         style = self._styles[round(heat * (len(self._styles) - 1))] if self._styles else Style()
-        return Segment(fit(glyph, self._cell, right=True), self.rich_style + style + cursor)
+        return Segment(fit(self.glyph(heat), self._cell, right=True), self.rich_style + style + cursor)
 
     def _part(self, name: str) -> Style:
         return self.get_component_rich_style(f"map--{name}")

@@ -10,6 +10,7 @@ are taken as the report's JSON lays them out, whichever metrics that are. Knows 
 
 import csv
 import io
+import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,14 @@ Row = tuple[str, str, Any]
 SUFFIXES = (".json", ".jsonl", ".csv", ".md", ".html")
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
-_MARKDOWN = str.maketrans({c: f"\\{c}" for c in "\\`*_{}[]()#+-.!|<>~@:"})
+_MARKUP = re.compile(
+    r"[\\`*\[\]<>~|#@&]"  # code, emphasis, links, tags, strikes, cells, references, people, entities
+    r"|(?<![^\W_])_|_(?![^\W_])"  # between letters an underscore is one
+    r"|^[-+=]|^\d{1,9}[.)](?!\S)"  # lists and rules begin a line only
+    r"|:(?=//)|(?<=www)\.",  # addresses that GitHub makes links of
+    re.IGNORECASE,
+)
+"""What Markdown, and GitHub's kind of it, takes for markup where it stands: the last character of a match."""
 _LIMIT = 400
 
 
@@ -79,7 +87,7 @@ def markdown(report: Mapping[str, Any]) -> bytes:
         f"# Parity: {judgement['verdict']}",
         "",
         *sides,
-        f"- corpus: {markdown_text(report['corpus'].get('name'))}, {len(report['documents'])} documents",
+        f"- corpus: {markdown_text(report['corpus'].get('name'))}, {_documents(report)}",
         f"- profile: {markdown_text(judgement['profile'])}",
         "",
         *markdown_table(["gate", "status", "value", "limit", "detail"], gates),
@@ -149,7 +157,16 @@ def markdown_table(head: list[str], body: list[list[Any]]) -> list[str]:
 
 def markdown_text(value: Any) -> str:
     """Return a value as Markdown shows it, none of its characters meaning anything."""
-    return shown(value).translate(_MARKDOWN) if isinstance(value, str) else shown(value)
+    return _MARKUP.sub(_escaped, shown(value)) if isinstance(value, str) else shown(value)
+
+
+def _documents(report: Mapping[str, Any]) -> str:
+    count = len(report["documents"])
+    return f"{count} document{'s' * (count != 1)}"
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return f"{found[0][:-1]}\\{found[0][-1]}"
 
 
 def _precision(side: Mapping[str, Any]) -> str:

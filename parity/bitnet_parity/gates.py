@@ -210,7 +210,7 @@ def _non_inferiority(mean: ClusteredMean, limit: float) -> tuple[Verdict, str]:
     """Decide on |Δ| by its one-sided 95 % bounds, on whichever side of 0 it lies."""
     low, high = mean.interval
     found = f"Δ {mean.estimate:+.6f} nats/token, 95 % interval [{low:+.6f}, {high:+.6f}]"
-    found += f" over {mean.documents} documents"
+    found += f" over {mean.documents} document{'s' * (mean.documents != 1)}"
     if mean.documents < 2:
         found = f"Δ {mean.estimate:+.6f} nats/token over {mean.documents} document, which has no interval"
         return (

@@ -10,7 +10,7 @@ import pytest
 
 from bitnet_engine.errors import BitnetError, SettingError, StorageError
 from bitnet_parity.ci import annotations, junit, tell_github
-from bitnet_parity.exporting import export, render, rows
+from bitnet_parity.exporting import export, markdown_text, render, rows
 
 EVIL = "=cmd|' /C calc'!A0 <script>alert(1)</script> | [x](javascript:1) \x1b[2J\u202e `a` \n::error::owned"
 
@@ -100,13 +100,23 @@ def test_html_without_its_extra_is_one_line(monkeypatch):
         render(report(), ".html")
 
 
+def test_a_name_without_markup_is_written_as_it_is():
+    """`model-i2_s.gguf` was `model\\-i2\\_s\\.gguf`: nobody could read it, or find it by a search."""
+    for name in ("/a/model-i2_s.gguf", "nll_delta", "hf:org/name (q4)", "1.58 bits"):
+        assert markdown_text(name) == name
+    assert markdown_text("_a_ __b c_") == r"\_a\_ \_\_b c\_"
+    assert markdown_text("12. x") == r"12\. x"
+    assert markdown_text("- x") == r"\- x"
+    assert markdown_text("https://a.b www.c &lt;") == r"https\://a.b www\.c \&lt;"
+
+
 def test_no_name_breaks_out_of_a_markdown_cell():
     """Red when a pipe adds a column, or a name is a link or a tag in GitHub's summary."""
     text = render(report(EVIL), ".md").decode()
     gates = [line for line in text.splitlines() if line.startswith("| belief")]
     assert len(gates) == 1
     assert len(re.findall(r"(?<!\\)\|", gates[0])) == 6
-    assert not re.findall(r"(?<!\\)[<\]`*_]", text)
+    assert not re.findall(r"(?<!\\)[<\]`*]|(?<![\\a-z])_|_(?![a-z])", text)
     assert text.startswith("# Parity: FAIL\n")
 
 

@@ -82,7 +82,10 @@ def test_the_most_unusual_tensor_comes_first(made):
     view.feed({"event": "stats", "tensor": "blk.4.ffn_up.weight", **odd})
     view.order = "unusual"
     assert view.groups()[0].tensors == ("blk.4.ffn_up.weight",)
-    assert ("rows", "7 of zeros alone") in view.tensor("blk.4.ffn_up.weight")
+    rows = view.tensor("blk.4.ffn_up.weight")
+    assert ("rows", "7 of zeros alone") in rows
+    (how,) = [value for label, value in rows if label == "unusual"]
+    assert how.startswith("zeros 90.0%; the median of ")
     view.order = "size"
     assert view.groups("blk.")[0].name == "blk.0.ffn_up.weight"
 

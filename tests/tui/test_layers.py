@@ -1,7 +1,13 @@
 """The layers behind a token: the map, its cursor, the finding, the way to the weights and back."""
 
-import pytest
+import os
+import subprocess
 
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from bitnet_tui.core.command_line import command
 from bitnet_tui.core.layers_view import Grid, Operation, diagnosis_of
 from bitnet_tui.core.parity_view import ParityView
 from bitnet_tui.screens.inspect import InspectScreen
@@ -43,7 +49,7 @@ async def test_from_the_worst_token_to_the_weights_and_back(open_layers, until, 
         text = text_of(app)
         assert "t5k2zx7f › token 42" in text
         assert "› layer 3 › attn_v" in text
-        assert "2 differ" in text
+        assert "2 differ · . exact  : rounding  = … @ off" in text
         said = ("layer 3, attn_v:", "10,816", "convert again", "with every", "residual")
         assert [words for words in said if words not in text] == []
         await pilot.press("n")
@@ -112,6 +118,21 @@ async def test_the_repaired_file_is_asked_for_and_told(open_layers, made, until,
         assert any("/new/b.gguf (1 weight of the reference)" in n.message for n in app._notifications)
 
 
+async def test_nothing_is_repaired_where_nothing_is_harmed(open_layers, made, until, text_of):
+    """`W write repaired` was offered beside HARMLESS, and then refused."""
+    *events, report, end = made.diagnosis()
+    told = {"event": "report", "report": {**report["report"], "verdict": "HARMLESS"}}
+    make, go = open_layers
+    app = make(diagnosis=[*events, told, end])
+    async with app.run_test(size=WIDE) as pilot:
+        await go(pilot)
+        await until(pilot, lambda: app.screen.view.report is not None and not app.screen.busy)
+        await until(pilot, lambda: "HARMLESS" in text_of(app))
+        assert "write repaired" not in text_of(app)
+        await pilot.press("W")
+        assert isinstance(app.screen, LayersScreen)
+
+
 async def test_an_error_is_a_card(open_layers, until, text_of):
     """Red when a model that has moved since the run leaves an empty map."""
     make, go = open_layers
@@ -144,6 +165,20 @@ def test_heat_rises_with_what_is_off():
     assert heat == sorted(heat)
     assert heat[1] < 0.3 < heat[2]
     assert heat[-1] == 1.0
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20))
+@example("Chapter 12\n\n'It's' \\ \t \u202e\x1b\x80")
+@settings(max_examples=20, deadline=None)
+def test_a_shell_reads_the_words_of_a_command(word):
+    """A text of two lines stood in the dialog as `␊␊`, and pasted gave another text."""
+    line = command("diagnose", word)
+    assert line.isprintable()
+    shell = ["bash", "-c", f"printf '%s' {line.removeprefix('bitnet-tui diagnose ')}"]
+    found = subprocess.run(
+        shell, capture_output=True, check=True, env={"LC_ALL": "C.UTF-8", "PATH": os.environ["PATH"]}
+    )
+    assert found.stdout.decode() == word
 
 
 def test_what_is_asked_at_a_token(made):

@@ -89,6 +89,45 @@ async def test_the_measure_and_its_threshold(shown, until, text_of):
         assert screen.view.threshold == 0.6
 
 
+async def test_a_run_without_a_difference_says_so(app_of, made, until):
+    """`w` moved to some token without a word, as if it were off."""
+    app = app_of()
+    with app.store.create("7f3a") as writer:
+        writer.write([made.start(), *(made.token(index) for index in range(3)), *made.run()[-1:]])
+    app.paths = [str(app.store.root / "7f3a")]
+    async with app.run_test(size=WIDE, notifications=True) as pilot:
+        await until(pilot, lambda: isinstance(app.screen, ParityScreen) and not app.screen.view.live)
+        await pilot.press("w")
+        await until(pilot, lambda: any("every token agrees" in n.message for n in app._notifications))
+
+
+async def test_the_layers_are_offered_once_the_run_has_ended(app_of, until, text_of):
+    """The footer of a live run offered the layers, and the key refused them."""
+    app = app_of(("/models/a.gguf", "/models/b.gguf"), hold=True)
+    async with app.run_test(size=WIDE) as pilot:
+        await until(pilot, lambda: isinstance(app.screen, ParityScreen) and app.screen.count == 64)
+        assert "⏎ layers" not in text_of(app)
+        app.jobs[-1].end()
+        await until(pilot, lambda: not app.screen.busy and "⏎ layers" in text_of(app))
+
+
+async def test_a_new_run_begins_with_the_sides_at_hand(shown, app_of, until):
+    """`r` on Parity opened an empty form, over the very run that was to be made again."""
+    app, ready = shown
+    async with app.run_test(size=WIDE) as pilot:
+        view = (await ready(pilot)).view
+        await pilot.press("r")
+        await until(pilot, lambda: isinstance(app.screen, FormScreen))
+        sides = [app.screen.query_one(f"#field-{side}", Input).value for side in ("reference", "candidate")]
+        assert sides == [view.reference, view.candidate]
+    app = app_of(["/models/a.gguf"])
+    async with app.run_test(size=WIDE) as pilot:
+        await until(pilot, lambda: app.screen.query("#tree") and app.screen.path)
+        await pilot.press("2", "r")
+        await until(pilot, lambda: isinstance(app.screen, FormScreen))
+        assert app.screen.query_one("#field-reference", Input).value == "/models/a.gguf"
+
+
 async def test_the_table_and_the_list_of_what_differs(shown, until, text_of):
     """A failure was found by stepping through a thousand tokens that agree."""
     app, ready = shown

@@ -2,12 +2,15 @@
 
 import contextlib
 import gzip
+import json
 import tarfile
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from bitnet_tui.cli.preserve_command import command
 from bitnet_tui.core.preserving import preserve, verify
 from bitnet_tui.core.session import FormatError, StorageError
 
@@ -101,3 +104,23 @@ def test_any_file_may_be_asked_about(tmp_path):
             verify(tmp_path / "x")
     with pytest.raises(StorageError):
         verify(tmp_path / "none")
+
+
+def test_each_archive_that_is_named_is_proved(artifacts, tmp_path):
+    """A second archive behind --verify was taken for a folder, and the message blamed other options."""
+    kept = preserve(artifacts, tmp_path / "kept", {}, now=THEN).path
+    (tmp_path / "none.tar.gz").write_bytes(b"x")
+
+    def proved(*archives):
+        return CliRunner().invoke(command, ["--verify", *map(str, archives)], standalone_mode=False)
+
+    both = proved(kept, kept)
+    assert (both.return_value, both.stdout.count("every byte is there")) == (0, 2)
+    bad = proved(tmp_path / "none.tar.gz", kept, tmp_path / "gone")
+    assert bad.return_value == 1
+    first, second, third = bad.stdout.splitlines()
+    assert first.startswith(f"✘ {tmp_path / 'none.tar.gz'}: ")
+    assert second.endswith("2 files of 20260301T120000Z: every byte is there")
+    assert third.startswith(f"✘ {tmp_path / 'gone'}: cannot be read")
+    told = json.loads(proved(kept, tmp_path / "gone", "--json").stdout)
+    assert [len(archive["problems"]) for archive in told["archives"]] == [0, 1]

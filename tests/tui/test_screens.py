@@ -448,6 +448,8 @@ async def test_open_checks_its_path(app_of, until, text_of, tmp_path):
         await pilot.press("o", *"nope[", "enter")
         assert isinstance(app.screen, FormScreen)
         assert "nope[: no such file or folder" in text_of(app)
+        await pilot.press("x")  # what was wrong may be right by now
+        assert "no such file or folder" not in text_of(app)
         app.screen.query_one(Input).value = str(tmp_path / "m.gguf")
         await pilot.press("enter")
         await until(pilot, inspected(app))
