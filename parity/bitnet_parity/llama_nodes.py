@@ -9,6 +9,7 @@ or the last layer would compute one. Knows no name of a node.
 
 import ctypes
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -61,8 +62,7 @@ def evaluate(llama: Any, tokens: Sequence[int], see: Callable[[str, str, np.ndar
         RuntimeError: llama.cpp makes no context, or ends with an error.
         Exception: what `see` raised.
     """
-    import llama_cpp.llama_cpp as api
-
+    api = import_module("llama_cpp.llama_cpp")  # of an extra: type checkers find it in some places only
     ggml, raised = _Ggml(api._lib), []
 
     @api.ggml_backend_sched_eval_callback
