@@ -1,9 +1,10 @@
 """A checkpoint that is cut or overwritten while a command reads it: exit 4, or the answer of the file as it was.
 
-    python -m tests.endurance.changing 20           # moments of each command and change; writes changing.json
+    python -m tests.endurance.changing 20           # moments of each command and change; or commands after it
 
 Real processes, workers included: every read of the file is counted in them, and at a read chosen at random from a seed
-the file changes. tests/badfiles/test_changing.py is the short form of this, in one process.
+the file changes. Writes docs/measurements/changing.json after each row; a row of commands not named stays as it was.
+tests/badfiles/test_changing.py is the short form of this, in one process.
 """
 
 import os
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.e2e.program import PROGRAM
-from tests.endurance.artifact import NANO, ROOT, write
+from tests.endurance.artifact import NANO, ROOT, earlier, write
 
 HOOK = """
 import os
@@ -61,20 +62,19 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "diagnose": ("diagnose", "{sound}", "{model}", "--tokens", "8"),
     "capture": ("capture", "{model}", "--tokens", "8", "--export", "{out}"),
 }
-FEWER = {"verify": 5, "diagnose": 5}
-"""Moments of commands that take half a minute each time."""
 RIGHT = (0, 1, 5)
 """Exit codes of an answer; which one it is, the untouched run says."""
 
 
 def main() -> None:
-    """Try every command, and write the artifact after each."""
-    moments, rows = int(sys.argv[1]), list[dict[str, Any]]()
-    for name, words in COMMANDS.items():
+    """Try every command, or those of the command line, and write the artifact after each."""
+    moments, names = int(sys.argv[1]), sys.argv[2:] or list(COMMANDS)
+    rows = {(row["command"], row["change"]): row for row in earlier("changing").get("runs", [])}
+    for name in names:
         for kind in ("cut", "overwritten"):
-            rows.append(tried(name, words, kind, min(moments, FEWER.get(name, moments))))
-            write("changing", {"runs": rows})
-    wrong = [f"{row['command']} {row['change']}" for row in rows if row["wrong"]]
+            rows[name, kind] = tried(name, COMMANDS[name], kind, moments)
+            write("changing", {"runs": [rows[key] for key in sorted(rows)]})
+    wrong = [f"{name} {kind}" for (name, kind), row in rows.items() if row["wrong"]]
     sys.exit(f"wrong: {wrong}" if wrong else 0)
 
 
