@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from bitnet_engine.formats import part_names
 from bitnet_tui.core.resources import resource_dir
 
 MAX_DEPTH = 4
@@ -68,9 +69,10 @@ def find_models(folders: Iterable[Path]) -> Iterator[FoundModel | Scanned]:
 
 
 def _models_of(folder: Path, files: list[str]) -> Iterator[FoundModel]:
-    for name in files:
-        if name.endswith(".gguf"):
-            yield FoundModel(folder / name, "gguf", _size(folder / name))
+    for name in (name for name in files if name.endswith(".gguf")):
+        parts = [part for part in part_names(name) if part in files]
+        if name == parts[0]:
+            yield FoundModel(folder / name, "gguf", sum(_size(folder / part) for part in parts))
     shards = [name for name in files if name.endswith(".safetensors")]
     if shards and "config.json" in files:
         yield FoundModel(folder, "safetensors", sum(_size(folder / name) for name in shards))

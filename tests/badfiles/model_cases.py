@@ -61,6 +61,11 @@ def _folder(name: str, contents: dict[str, bytes], says: str) -> Case:
     return Case(name, files(contents), BAD, says)
 
 
+def _part(name: str, parts: dict[int, bytes], says: str) -> Case:
+    """A folder of parts of a GGUF, by their numbers from 1."""
+    return _folder(f"part-{name}", {f"m-{number:05}-of-00002.gguf": data for number, data in parts.items()}, says)
+
+
 def _index(name: str, weight_map: Any, says: str, **extra: bytes) -> Case:
     """A folder of two shards, a.safetensors of wa and b.safetensors of wb, with this weight_map."""
     shards = {f"{shard}.safetensors": _one(f"w{shard}") for shard in "ab"}
@@ -118,6 +123,7 @@ def _zip() -> bytes:
 
 
 F32_8 = Tensor("w", 0, (8,), 0)
+_PARTS = gguf_file([("split.no", u32(0)), ("split.count", u32(2))], [F32_8], bytes(32))
 MAP = {"wa": "a.safetensors", "wb": "b.safetensors"}
 
 SPECIAL = [
@@ -329,6 +335,8 @@ FOLDERS = [
     _index("list", ["wa"], "has no weight_map of tensors to files"),
     _index("gguf-shard", MAP, "its shards are not all SafeTensors", b=small_gguf()),
     _index("and-single", MAP, "holds both model.safetensors and model.safetensors.index.json", model=_one("w")),
+    _part("missing", {1: _PARTS}, "is one of 2 parts, and 'm-00002-of-00002.gguf' is not beside it"),
+    _part("misnamed", {1: _PARTS, 2: _PARTS}, "says it is part 0 (from 0) of 2, its name says 1 of 2"),
     _folder("index-broken", {"model.safetensors.index.json": b'{"weight_map": '}, "JSON is broken at character 15"),
     _config("broken", b'{"a": }', "config.json is broken at character 6"),
     _config("list", b"[1]", "config.json is an array; an object {...} was expected"),

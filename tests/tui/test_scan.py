@@ -15,14 +15,17 @@ def found(folders):
 
 
 def test_files_and_folders_that_are_models(tmp_path):
-    """A folder of shards was listed shard by shard; a lone safetensors without config as a model."""
-    for name, size in (("a.gguf", 5), ("hf/config.json", 1), ("hf/m-1.safetensors", 2), ("hf/m-2.safetensors", 3)):
+    """A folder of shards, or a GGUF in parts, listed file by file; a lone safetensors without config as a model."""
+    parts = [(f"b-0000{number}-of-00003.gguf", number) for number in (1, 2)]
+    folder = [("hf/config.json", 1), ("hf/m-1.safetensors", 2), ("hf/m-2.safetensors", 3)]
+    for name, size in (*parts, ("a.gguf", 5), *folder):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"x" * size)
     (tmp_path / "lora").mkdir()
     (tmp_path / "lora/adapter.safetensors").touch()
     models, end = found([tmp_path])
-    assert [(m.path.name, m.kind, m.nbytes) for m in models] == [("a.gguf", "gguf", 5), ("hf", "safetensors", 5)]
+    ggufs = [("a.gguf", "gguf", 5), ("b-00001-of-00003.gguf", "gguf", 3)]
+    assert [(m.path.name, m.kind, m.nbytes) for m in models] == [*ggufs, ("hf", "safetensors", 5)]
     assert (end.folders, end.complete) == (4, True), "the two here, lora, and the working folder"
 
 

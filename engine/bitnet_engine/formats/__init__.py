@@ -5,7 +5,8 @@
     with open_checkpoint("model-TQ2_0.gguf") as checkpoint:
         print(checkpoint.format, len(checkpoint.tensors), checkpoint.findings)
 
-    checkpoint.py    open, read, hash        hf.py            config.json, shards, scale meaning
+    opening.py       which files, opened     checkpoint.py    tensors read, the model hashed
+    gguf_parts.py    a GGUF in parts         hf.py            config.json, shards, scale meaning
     sniff.py         what a file is          strict_json.py   JSON that two parsers agree on
     gguf.py          GGUF header             safetensors.py   SafeTensors header
     gguf_layout.py   offsets and sizes       ternary.py       trits in and out
@@ -19,9 +20,11 @@
 Nothing here knows an architecture or a tokenizer.
 """
 
-from bitnet_engine.formats.checkpoint import Checkpoint, open_checkpoint
+from bitnet_engine.formats.checkpoint import Checkpoint
+from bitnet_engine.formats.gguf_parts import part_names
 from bitnet_engine.formats.gguf_writer import Array, OutTensor, Scalar, write_gguf
 from bitnet_engine.formats.metadata import MetadataArray
+from bitnet_engine.formats.opening import open_checkpoint
 from bitnet_engine.formats.types import (
     DEFAULT_LIMITS,
     TERNARY_TYPES,
@@ -54,5 +57,6 @@ __all__ = [
     "TensorInfo",
     "Trits",
     "open_checkpoint",
+    "part_names",
     "write_gguf",
 ]

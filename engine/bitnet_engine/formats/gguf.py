@@ -52,7 +52,7 @@ def read_header(source: SourceFile, limits: Limits) -> GGUFHeader:
     declared = _tensors(cursor, tensor_count, limits)
     data_start = -(-cursor.position // alignment) * alignment
     tensors, findings = place(source, declared, data_start, alignment)
-    findings += [*_big_endian(source, cursor), *_split(source, metadata)]
+    findings += _big_endian(source, cursor)
     return GGUFHeader(version, cursor.byte_order, metadata, tensors, findings)
 
 
@@ -116,11 +116,3 @@ def _tensor(cursor: HeaderCursor, name: str, limits: Limits) -> DeclaredTensor:
     if problem := impossible(tensor.shape):
         raise cursor.error(f"{what} has the shape {tensor.shape}, {problem}; the file is corrupt")
     return tensor
-
-
-def _split(source: SourceFile, metadata: dict[str, Any]) -> list[Finding]:
-    count = metadata.get("split.count", 1)
-    if not isinstance(count, int) or count <= 1:
-        return []
-    message = f"is part {metadata.get('split.no', 0)} (from 0) of {count} parts; only this part is read"
-    return [Finding("split", "warning", source.path.name, message, "join the parts with llama-gguf-split --merge")]

@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 from bitnet_engine.errors import FormatError, StorageError
 from bitnet_engine.formats.cursor import SourceFile
+from bitnet_engine.formats.gguf_parts import part_names
 from bitnet_engine.formats.strict_json import parse_object
 from bitnet_engine.formats.types import Finding, Limits, QuantType, TensorInfo, quoted, raised_by
 
@@ -47,7 +48,7 @@ class Layout:
 
 
 def find_files(folder: Path, limits: Limits) -> Layout:
-    """Return the model files of `folder`: SafeTensors by their index or name, else its only GGUF file.
+    """Return the model files of `folder`: SafeTensors by their index or name, else its only GGUF, in one file or parts.
 
     Raises:
         FormatError: there is none, or more than one way to choose.
@@ -70,7 +71,7 @@ def find_files(folder: Path, limits: Limits) -> Layout:
         raise FormatError(
             f"{folder}: holds {_listed(tensors)} and no {INDEX} to say how they belong together; pass one file"
         )
-    if len(ggufs) == 1:
+    if ggufs and ggufs in (ggufs[:1], part_names(ggufs[0])):
         return Layout([folder / ggufs[0]])
     if ggufs:
         raise FormatError(f"{folder}: holds {_listed(ggufs)}; pass one of them")
