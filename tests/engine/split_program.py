@@ -32,13 +32,13 @@ PLAIN = engine.Config(
 )  # fmt: skip
 FLOATS = replace(PLAIN, activation_quant=False, sub_norms=False)
 CASES = {
-    "two heads": (PLAIN, True, "ternary", (1, 2, 4)),
+    "two heads": (PLAIN, True, "ternary", (2, 4)),
     "eight heads": (replace(PLAIN, heads=8, kv_heads=8, qk_norm=True), False, "ternary", (4,)),
     "nothing divides": (
         replace(PLAIN, vocab=301, embed=130, heads=10, kv_heads=5, head_dim=26, ffn=211),
         True,
         "ternary",
-        (2, 4),
+        (4,),
     ),
     "norms of inputs": (replace(PLAIN, kv_heads=4, qk_norm=True, input_norm_eps=1e-5), True, "ternary", (2,)),
     "a scale for each block": (FLOATS, True, "blocks", (2,)),

@@ -69,8 +69,8 @@ def test_the_noise_floor_of_a_split_model_is_that_of_one_device(here):
 def test_attention_is_split_where_each_device_gets_heads(here):
     """Red when five heads are cut in two, or eight heads are computed by every device."""
     assert here["heads"]["eight heads"] == {"4": True}
-    assert here["heads"]["nothing divides"] == {"2": False, "4": False}
-    assert here["heads"]["two heads"] == {"1": False, "2": False, "4": False}
+    assert here["heads"]["nothing divides"] == {"4": False}
+    assert here["heads"]["two heads"] == {"2": False, "4": False}
 
 
 def test_a_mesh_of_one_device_is_a_mesh(packed, sample):

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.linalg import solve
 from scipy.optimize import nnls
 
 from bitnet_engine.formats import Trits
@@ -24,6 +25,8 @@ BLOCK = 256
 MOST_ROWS = 4096
 MOST_COLUMNS = 4096
 """Larger systems of columns are not solved: their memory grows with the square."""
+RIDGE = 1e-9
+"""What is added to the diagonal of such a system, of the mean that is there."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -152,7 +155,11 @@ def solved_columns(case: Case, matrix: Trits) -> Iterator[Solved]:
     x, w = (rounded * steps)[case.sure], matrix.values.astype(np.float64) * float(matrix.scale)
     normal = (x.T @ x) * (w.T @ w)
     right = ((x.T @ (case.expected - case.found)[case.sure]) * w.T).sum(1)
-    shares = np.linalg.lstsq(normal, right, rcond=1e-10)[0]
+    if not normal.any():
+        return
+    # A column that nothing shows makes it singular: a little on the diagonal gives that column no share, as is right.
+    normal[np.diag_indices_from(normal)] += RIDGE * normal.trace() / len(normal)
+    shares = solve(normal, right, assume_a="pos")
     cut = np.abs(shares - 1) < 0.1
     if not cut.any() or cut.all():
         return
