@@ -4,7 +4,7 @@
         | python -m bitnet_engine.determinism
 
 prints one JSON object: the numerics, and for each shape the sha256 of what came out; the arrays are saved as
-DIR/NAME.npy.
+DIR/NAME.npy. A model that cannot be read or run ends it with the error's exit code, the message on standard output.
 Ids are seeded, so that every process asks the same. Judges nothing: `bitnet_parity.verify` compares.
 
 | name | what |
@@ -22,6 +22,7 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -29,6 +30,7 @@ import numpy as np
 
 from bitnet_engine.capturing import capture
 from bitnet_engine.environment import environment
+from bitnet_engine.errors import BitnetError
 from bitnet_engine.formats import I2SLayout
 from bitnet_engine.loading import load
 from bitnet_engine.model import Model, bucket, score
@@ -99,6 +101,14 @@ def main() -> None:
     """Answer the request on standard input."""
     request = json.loads(sys.stdin.readline())
     environment().apply()
+    try:
+        sys.stdout.write(json.dumps(_answer(request)) + "\n")
+    except BitnetError as error:
+        sys.stdout.write(json.dumps(str(error)) + "\n")
+        sys.exit(error.exit_code)
+
+
+def _answer(request: dict[str, Any]) -> dict[str, Any]:
     layout, config = request.get("i2s_layout"), request.get("kernel_config")
     model = load(
         request["path"],
@@ -111,7 +121,7 @@ def main() -> None:
         np.save(Path(request["save"]) / f"{name}.npy", array, allow_pickle=False)
     digests = {name: hashlib.sha256(array.tobytes()).hexdigest() for name, array in arrays.items()}
     # What it was really run with: a model trained without int8 activations is run in floats.
-    sys.stdout.write(json.dumps({"numerics": model.numerics.value, "digests": digests}) + "\n")
+    return {"numerics": model.numerics.value, "digests": digests}
 
 
 if __name__ == "__main__":

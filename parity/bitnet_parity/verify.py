@@ -27,7 +27,8 @@ from typing import Any
 
 import numpy as np
 
-from bitnet_engine.errors import BitnetError, SettingError
+from bitnet_engine.errors import BitnetError, FormatError, SettingError, StorageError, UnsupportedError
+from bitnet_engine.formats import open_checkpoint
 from bitnet_engine.visible import safe
 
 SCHEMA = "bitnet-tui/verify"
@@ -36,6 +37,8 @@ TOLERANCE = 0.01
 """Share of the logits' root mean square up to which a difference still counts as the same answer."""
 
 _LAST_LINES = 3
+_ERRORS = {kind.exit_code: kind for kind in (SettingError, FormatError, StorageError, UnsupportedError)}
+"""What a process says went wrong, by its exit code."""
 
 Progress = tuple[str, int, int]
 """A process that ended: its name, its number from 1, how many there are."""
@@ -95,6 +98,7 @@ def verify_steps(
 
     Raises:
         SettingError: fewer than two runs.
+        FormatError, StorageError, UnsupportedError: the model is bad, changes meanwhile, or is none that is run.
         BitnetError: a process failed; its last lines are in the message.
     """
     if runs < 2:
@@ -102,12 +106,14 @@ def verify_steps(
     config = None if kernel_config is None else str(kernel_config)
     request = {"path": path, "numerics": numerics, "tokens": tokens}
     request |= {"i2s_layout": i2s_layout, "kernel_config": config}
-    with tempfile.TemporaryDirectory(prefix="bitnet-verify-") as folder:
+    with open_checkpoint(path) as checkpoint, tempfile.TemporaryDirectory(prefix="bitnet-verify-") as folder:
         found: list[Run] = []
         for number in range(1, runs + 1):
             save = Path(folder) / str(number)
             save.mkdir()
             found.append(_run(request, save))
+            # Another file is no process that answers otherwise.
+            checkpoint.check_unchanged()
             yield f"process {number}", number, runs
         name = path.encode("utf-8", "backslashreplace").decode()
         yield Proof(name, found[0].numerics, runs, tokens, tuple(_checks(found)))
@@ -131,6 +137,8 @@ def _run(request: dict[str, Any], save: Path) -> Run:
     done = subprocess.run(
         command, input=json.dumps({**request, "save": str(save)}).encode(), capture_output=True, check=False
     )
+    if done.stdout and done.returncode in _ERRORS:
+        raise _ERRORS[done.returncode](json.loads(done.stdout))
     if done.returncode:
         spoken = done.stderr.decode(errors="replace").splitlines()
         lines = [line.strip() for line in spoken if line.strip()][-_LAST_LINES:]

@@ -72,7 +72,7 @@ def session(folder: Path) -> dict[str, Any]:
     async def drive(_: Pilot[Any]) -> None:
         last = None
         for _ in range(RUNS):
-            app.start_parity(request)
+            app.start_run(request)
             while not (view := _ended(app, last)):
                 await asyncio.sleep(0.05)
             last = view.id
@@ -90,7 +90,7 @@ def session(folder: Path) -> dict[str, Any]:
 def _ended(app: Any, last: str | None) -> Any:
     """Return the view of a run after `last` that has ended; None while there is none."""
     view = getattr(app.screen, "view", None)
-    over = view is not None and view.id not in ("", None, last) and not view.live and not app.parity_is_live
+    over = view is not None and view.id not in ("", None, last) and not view.live and app.working is None
     return view if over else None
 
 

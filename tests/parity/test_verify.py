@@ -5,8 +5,10 @@ import hashlib
 import numpy as np
 import pytest
 
-from bitnet_engine.errors import SettingError
+from bitnet_engine.errors import FormatError, SettingError, StorageError
+from bitnet_parity import verify
 from bitnet_parity.verify import Proof, Run, compared, verify_steps
+from tests.badfiles.builders import small_gguf
 
 LOGITS = np.random.default_rng(3).normal(scale=2.0, size=(8, 5, 11)).astype(np.float32)
 SUMS = np.arange(-40, 40, dtype=np.int32)
@@ -81,3 +83,26 @@ def test_one_run_proves_nothing():
     """Red when a single run is called bit-exact."""
     with pytest.raises(SettingError, match="--runs 1: one run proves nothing"):
         next(verify_steps("m", "exact-int8", runs=1, tokens=4))
+
+
+def test_what_a_process_cannot_read_is_its_error(tmp_path):
+    """Red when a bad file ends as a defect, with the end of a traceback."""
+    path = tmp_path / "no-graph.gguf"
+    path.write_bytes(small_gguf())
+    with pytest.raises(FormatError, match=r"no-graph\.gguf"):
+        list(verify_steps(str(path), "exact-int8", runs=2, tokens=4))
+
+
+def test_another_file_is_not_another_answer(tmp_path, monkeypatch):
+    """Red when a model that is replaced between two processes is called not reproducible."""
+    path = tmp_path / "model.gguf"
+    path.write_bytes(small_gguf())
+
+    def replaced(_request, save):
+        (save / "new").write_bytes(small_gguf())
+        (save / "new").replace(path)
+        return answer(save / "answer", logits=LOGITS)
+
+    monkeypatch.setattr(verify, "_run", replaced)
+    with pytest.raises(StorageError, match="changed while it was read"):
+        list(verify_steps(str(path), "exact-int8", runs=2, tokens=4))

@@ -127,6 +127,11 @@ class Checkpoint:
         for source in self._sources.values():
             source.close()
 
+    def check_unchanged(self) -> None:
+        """Raise a StorageError where a file of the model is another than when it was opened; reads nothing."""
+        for source in self._sources.values():
+            source.read(0, 0)
+
     def info(self, name: str) -> TensorInfo:
         """Return what the header says of tensor `name`.
 
