@@ -54,7 +54,7 @@ def test_what_is_trained_is_what_is_run(recipe, master, samples):
 def test_gradients_reach_every_weight(recipe):
     """Red when a quantiser stops them: its matrix would keep the weights it was born with."""
     tokens = jnp.asarray(np.random.default_rng(0).integers(0, recipe.VOCAB, (2, 17)), jnp.int32)
-    gradients = recipe.jax.grad(recipe.loss)(recipe.initial(), tokens)
+    gradients = recipe.jax.jit(recipe.jax.grad(recipe.loss))(recipe.initial(), tokens)
     assert [name for name, gradient in gradients.items() if not np.any(gradient)] == []
 
 
