@@ -27,6 +27,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from bitnet_engine.attending import KVCache
     from bitnet_engine.capturing import Captured, capture
     from bitnet_engine.config import Config
     from bitnet_engine.conversion import Conversion, convert
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from bitnet_engine.i2s_detection import detect_i2s_layout
     from bitnet_engine.inspection import inspect, tensor_stats, tensor_values
     from bitnet_engine.loading import load
-    from bitnet_engine.model import KVCache, Model
+    from bitnet_engine.model import Model
     from bitnet_engine.numerics import Numerics
     from bitnet_engine.packing import PackedTernary
     from bitnet_engine.pairs import open_pair
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from bitnet_engine.tokenizer import Tokenizer, load_tokenizer
 
 _HOMES = {
+    "attending": ("KVCache",),
     "capturing": ("Captured", "capture"),
     "config": ("Config",),
     "conversion": ("Conversion", "convert"),
@@ -57,7 +59,7 @@ _HOMES = {
     "sampling": ("Sampler", "generate", "stream_text"),
     "inspection": ("inspect", "tensor_stats", "tensor_values"),
     "loading": ("load",),
-    "model": ("KVCache", "Model"),
+    "model": ("Model",),
     "numerics": ("Numerics",),
     "packing": ("PackedTernary",),
     "pairs": ("open_pair",),
@@ -67,6 +69,7 @@ _HOMES = {
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [  # noqa: RUF022 - kept in the order of _HOMES, which a test compares
+    "KVCache",
     "Captured",
     "capture",
     "Config",
@@ -93,7 +96,6 @@ __all__ = [  # noqa: RUF022 - kept in the order of _HOMES, which a test compares
     "tensor_stats",
     "tensor_values",
     "load",
-    "KVCache",
     "Model",
     "Numerics",
     "PackedTernary",

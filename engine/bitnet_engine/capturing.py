@@ -31,10 +31,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from bitnet_engine.attending import KVCache
 from bitnet_engine.config import Config
 from bitnet_engine.errors import BitnetError
 from bitnet_engine.layers import rope_tables
-from bitnet_engine.model import Carry, Graph, KVCache, Model, Tap, Weights, block, embedded, head
+from bitnet_engine.model import Carry, Graph, Model, Tap, Weights, block, embedded, head
 from bitnet_engine.numerics import Numerics
 
 

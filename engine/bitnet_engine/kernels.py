@@ -27,7 +27,13 @@ from bitnet_engine.errors import BitnetError, SettingError
 
 LIBRARY = "libbitnet_kernels.so"
 CHOICES = ("auto", "native", "xla")
-HANDLERS = ("bitnet_bitlinear", "bitnet_ternary_matmul", "bitnet_attend_decode", "bitnet_lm_head")
+HANDLERS = (
+    "bitnet_bitlinear",
+    "bitnet_ternary_matmul",
+    "bitnet_attend_decode",
+    "bitnet_attend_prompt",
+    "bitnet_lm_head",
+)
 
 Storage = Literal["trits", "HF_PACKED", "I2_S A", "I2_S B", "TQ2_0", "TQ1_0"]
 STORED: tuple[Storage, ...] = get_args(Storage)
@@ -222,6 +228,21 @@ def attend_decode(
     )
     mixed, all_k, all_v, _ = call(q, k, v, all_k, all_v, layer, position, isa=backend().isa)
     return mixed, all_k, all_v
+
+
+def attend_prompt(
+    q: Float[Array, "seq heads head_dim"],
+    k: Float[Array, "seq kv_heads head_dim"],
+    v: Float[Array, "seq kv_heads head_dim"],
+) -> Float[Array, "seq heads head_dim"]:
+    """Return what each position's q mixes of itself and the positions before it.
+
+    Each row is to the bit what `attend_decode` gives for it. `head_dim` is a multiple of HEAD_STEP.
+    """
+    call = jax.ffi.ffi_call(
+        "bitnet_attend_prompt", jax.ShapeDtypeStruct(q.shape, jnp.float32), vmap_method="sequential"
+    )
+    return call(q, k, v, isa=backend().isa)
 
 
 def lm_head(hidden: Float[Array, " embed"], table: Float[Array, "vocab embed"]) -> Float[Array, " vocab"]:

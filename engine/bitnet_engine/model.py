@@ -21,9 +21,10 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int
 
 from bitnet_engine import kernels
+from bitnet_engine.attending import KVCache, Phase, Rows, attend
 from bitnet_engine.config import Config
 from bitnet_engine.errors import BitnetError
-from bitnet_engine.layers import Keep, activate, as_is, attention, rms_norm, rope, rope_tables
+from bitnet_engine.layers import Keep, activate, as_is, rms_norm, rope, rope_tables
 from bitnet_engine.linears import linear, table_product, to_bfloat16
 from bitnet_engine.naming import PROJECTIONS
 from bitnet_engine.numerics import Numerics
@@ -41,7 +42,6 @@ RESULTS: dict[str, str] = {part: part for part in PROJECTIONS} | {
     "attn_output": "attn_out",
 }
 """What llama.cpp calls the product of each matrix."""
-Rows = Float[Array, "seq kv_heads head_dim"]
 
 
 class Layers(eqx.Module):
@@ -86,20 +86,6 @@ class Weights(eqx.Module):
     layers: Layers
     output_norm: Float[Array, " embed"]
     output: Float[Array, "vocab embed"] | None
-
-
-class KVCache(eqx.Module):
-    """Keys (rotated) and values of every position so far; rows from `length` on mean nothing yet."""
-
-    k: Float[Array, "layer kv_seq kv_heads head_dim"]
-    v: Float[Array, "layer kv_seq kv_heads head_dim"]
-    length: Int[Array, ""]
-
-    @classmethod
-    def empty(cls, config: Config, max_len: int) -> "KVCache":
-        """Return a cache of zeros for `max_len` positions."""
-        shape = (config.layers, max_len, config.kv_heads, config.head_dim)
-        return cls(jnp.zeros(shape, jnp.float32), jnp.zeros(shape, jnp.float32), jnp.int32(0))
 
 
 @dataclass(frozen=True)
@@ -221,8 +207,8 @@ class Graph:
     tap: Tap = untapped
     split: Split = ONE_DEVICE
     """Over which devices; the config is then that of one of them (`Split.local`)."""
-    decoding: bool = False
-    """Whether one token follows a cache; else the tokens are the first ones, and attend to one another."""
+    phase: Phase = "scoring"
+    """In decoding one token follows a cache; else the tokens are the first ones, and attend to one another."""
 
     @property
     def keep(self) -> Keep:
@@ -231,7 +217,7 @@ class Graph:
 
     @property
     def native(self) -> bool:
-        """Whether the native kernel computes floats too, in decoding and in the head of one row: other last bits."""
+        """Whether the native kernel may compute floats too: the head of one row, and attention where none is scored."""
         return self.numerics is not Numerics.HF_BF16 and kernels.backend().name == "native"
 
     def linear(self, x: Float[Array, "seq features"], layer: Layers, part: str) -> Float[Array, "seq out"]:
@@ -286,7 +272,7 @@ def block(
     hidden, all_k, all_v = carry
     layer = layers.at(index)
     q, k, v = _qkv(graph, layer, hidden, tables)
-    mixed, all_k, all_v = attend(graph, q, k, v, (all_k, all_v), positions, index)
+    mixed, all_k, all_v = attend(graph.phase, graph.native, graph.keep, q, k, v, (all_k, all_v), positions, index)
     mixed = graph.split.whole_heads(mixed)
     mixed = graph.norm("attn_sub_norm", graph.tap("kqv_out", mixed), layer.attn_sub_norm)
     hidden = graph.tap("ffn_inp", graph.keep(hidden + graph.linear(mixed, layer, "attn_output")))
@@ -303,26 +289,6 @@ def _qkv(
     v = graph.linear(x, layer, "attn_v").reshape(-1, c.kv_heads, c.head_dim)
     q, k = graph.norm("Qcur_normed", q, layer.attn_q_norm), graph.norm("Kcur_normed", k, layer.attn_k_norm)
     return graph.tap("q_rope", rope(q, *tables, graph.keep)), graph.tap("k_rope", rope(k, *tables, graph.keep)), v
-
-
-def attend(
-    graph: Graph,
-    q: Float[Array, "seq heads head_dim"],
-    k: Rows,
-    v: Rows,
-    caches: tuple[Array, Array],
-    positions: Int[Array, " seq"],
-    index: Int[Array, ""],
-) -> tuple[Float[Array, "seq heads_x_dim"], Array, Array]:
-    """Write k and v into block `index` of the caches, and attend to all that is visible; return mixed, caches."""
-    if graph.decoding and graph.native and graph.config.head_dim % kernels.HEAD_STEP == 0:
-        mixed, all_k, all_v = kernels.attend_decode(q[0], k[0], v[0], *caches, index, positions[0])
-        return mixed.reshape(1, -1), all_k, all_v
-    at = (index, positions[0], 0, 0)
-    all_k, all_v = (jax.lax.dynamic_update_slice(rows, new[None], at) for rows, new in zip(caches, (k, v), strict=True))
-    if graph.decoding:
-        k, v = one_of(all_k, index), one_of(all_v, index)
-    return attention(q, k, v, positions, graph.keep), all_k, all_v
 
 
 def _feed_forward(graph: Graph, layer: Layers, hidden: Float[Array, "seq embed"]) -> Float[Array, "seq embed"]:
@@ -381,7 +347,7 @@ def _prefill(
     length: Int[Array, ""],
     split: Split,
 ) -> tuple[Float[Array, " vocab"], KVCache]:
-    graph = Graph(split.local(config), numerics, split=split)
+    graph = Graph(split.local(config), numerics, split=split, phase="prompt")
 
     def run(
         weights: Weights, tokens: Int[Array, " seq"], length: Int[Array, ""]
@@ -399,7 +365,7 @@ def _prefill(
 def _decode(
     config: Config, numerics: Numerics, weights: Weights, token: Int[Array, " one"], cache: KVCache, split: Split
 ) -> tuple[Float[Array, " vocab"], KVCache]:
-    graph = Graph(split.local(config), numerics, split=split, decoding=True)
+    graph = Graph(split.local(config), numerics, split=split, phase="decoding")
 
     def run(weights: Weights, token: Int[Array, " one"], cache: KVCache) -> tuple[Float[Array, " vocab"], KVCache]:
         hidden, cache = forward(graph, weights, token, cache)

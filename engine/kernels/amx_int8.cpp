@@ -22,8 +22,10 @@ struct Vector {
 constexpr int kTileRows = 6;
 constexpr int kGemvVectors = 1;
 constexpr int kMixVectors = 4;
+constexpr int kScoreKeys = 4;
 #include "tile.h"
 #include "floats.h"
+#include "prompt.h"
 
 constexpr int64_t kTile = 16;  // rows of a tile, each of 64 bytes
 constexpr int64_t kPanelRows = 2 * kTile;
@@ -129,6 +131,6 @@ void multiply_tiles(const Product& p, int64_t nb, int64_t begin, int64_t end) {
 }  // namespace
 
 const Kernel kAmxInt8 = {"amx-int8", kPanelRows,     kLargeTaskBytes, quantize,      copy,
-                         multiply_tiles, attend, merge,         multiply_table};
+                         multiply_tiles, attend, merge, attend_tile, multiply_table};
 
 }  // namespace bitnet

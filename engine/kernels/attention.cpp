@@ -1,8 +1,9 @@
-// Decode attention: one position's query over a cache that grows by that position, in place.
+// Attention: one position's query over a cache that grows by that position, in place; and a whole prompt's.
 #include <cmath>
 #include <cstdint>
 #include <cstring>
 #include <string_view>
+#include <vector>
 
 #include "cpu.h"
 #include "export.h"
@@ -56,10 +57,34 @@ ffi::Error attend_decode(ffi::ThreadPool pool, Rows query, Rows key, Rows value,
   return ffi::Error::Success();
 }
 
+// queries, mixed [seq, heads, head_dim]; keys, values [seq, kv_heads, head_dim].
+ffi::Error attend_prompt(ffi::ThreadPool pool, Rows queries, Rows keys, Rows values, std::string_view isa,
+                         ffi::ResultBuffer<ffi::F32> mixed) {
+  const Kernel* const kernel = kernel_named(isa);
+  if (kernel == nullptr) return refuse_isa(isa);
+  const auto q = queries.dimensions(), row = keys.dimensions();
+  if (q.size() != 3 || row.size() != 3) return refuse("an operand of the attention has the wrong rank");
+  if (row[0] != q[0] || row[2] != q[2] || values.element_count() != keys.element_count() || q[2] % kHeadStep != 0 ||
+      q[1] % row[1] != 0 || mixed->element_count() != queries.element_count())
+    return refuse("the heads of the attention's operands do not fit");
+
+  const Prompt prompt{queries.typed_data(), keys.typed_data(), values.typed_data(), q[0], q[1], row[1], q[2],
+                      std::sqrt(static_cast<float>(q[2])), mixed->typed_data()};
+  const int64_t tiles = (q[0] + kTilePositions - 1) / kTilePositions, chunks = (q[0] + kChunkPositions - 1) / kChunkPositions;
+  // Tiles of one head follow each other, so that a thread finds its keys and values in its cache.
+  parallel_for(pool, q[1] * tiles, 1, [&](int64_t begin, int64_t end) {
+    std::vector<float> scratch(kTilePositions * (q[2] + q[0] + chunks));
+    for (int64_t task = begin; task < end; ++task)
+      kernel->attend_tile(prompt, task / tiles, task % tiles * kTilePositions, scratch.data());
+  });
+  return ffi::Error::Success();
+}
+
 }  // namespace
 }  // namespace bitnet
 
 extern "C" BITNET_EXPORT XLA_FFI_Error* bitnet_attend_decode(XLA_FFI_CallFrame* frame);
+extern "C" BITNET_EXPORT XLA_FFI_Error* bitnet_attend_prompt(XLA_FFI_CallFrame* frame);
 
 XLA_FFI_DEFINE_HANDLER_SYMBOL(bitnet_attend_decode, bitnet::attend_decode,
                               ffi::Ffi::Bind()
@@ -75,4 +100,13 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(bitnet_attend_decode, bitnet::attend_decode,
                                   .Ret<ffi::Buffer<ffi::F32>>()
                                   .Ret<ffi::Buffer<ffi::F32>>()
                                   .Ret<ffi::Buffer<ffi::F32>>()
+                                  .Ret<ffi::Buffer<ffi::F32>>());
+
+XLA_FFI_DEFINE_HANDLER_SYMBOL(bitnet_attend_prompt, bitnet::attend_prompt,
+                              ffi::Ffi::Bind()
+                                  .Ctx<ffi::ThreadPool>()
+                                  .Arg<ffi::Buffer<ffi::F32>>()
+                                  .Arg<ffi::Buffer<ffi::F32>>()
+                                  .Arg<ffi::Buffer<ffi::F32>>()
+                                  .Attr<std::string_view>("isa")
                                   .Ret<ffi::Buffer<ffi::F32>>());

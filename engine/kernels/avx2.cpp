@@ -20,12 +20,14 @@ struct Vector {
 
 constexpr int kTileRows = 2;
 constexpr int kGemvVectors = 1;
-constexpr int kMixVectors = 1;
+constexpr int kMixVectors = 2;
+constexpr int kScoreKeys = 2;
 #include "tile.h"
 #include "floats.h"
+#include "prompt.h"
 
 }  // namespace
 
-const Kernel kAvx2 = {"avx2", kTileRows, kTaskBytes, quantize, copy, multiply, attend, merge, multiply_table};
+const Kernel kAvx2 = {"avx2", kTileRows, kTaskBytes, quantize, copy, multiply, attend, merge, attend_tile, multiply_table};
 
 }  // namespace bitnet

@@ -1,6 +1,7 @@
 // Members of Vector that AVX2 and AVX-VNNI share; included into each one's struct (see layout.h for why not linked).
 using Register = __m256i;
 using Sums = __m256i;
+using Floats = __m256;
 static constexpr int kLanes = 8;
 
 static Register load(const uint8_t* at) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(at)); }

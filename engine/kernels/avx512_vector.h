@@ -1,6 +1,7 @@
 // Members of Vector that AVX512-VNNI and AMX share; included into each one's struct (see layout.h for why not linked).
 using Register = __m512i;
 using Sums = __m512i;
+using Floats = __m512;
 static constexpr int kLanes = 16;
 
 static Register load(const uint8_t* at) { return _mm512_loadu_si512(at); }

@@ -16,11 +16,13 @@ struct Vector {
 constexpr int kTileRows = 6;
 constexpr int kGemvVectors = 1;
 constexpr int kMixVectors = 4;
+constexpr int kScoreKeys = 4;
 #include "tile.h"
 #include "floats.h"
+#include "prompt.h"
 
 }  // namespace
 
-const Kernel kAvx512Vnni = {"avx512-vnni", kTileRows, kTaskBytes, quantize, copy, multiply, attend, merge, multiply_table};
+const Kernel kAvx512Vnni = {"avx512-vnni", kTileRows, kTaskBytes, quantize, copy, multiply, attend, merge, attend_tile, multiply_table};
 
 }  // namespace bitnet

@@ -1,12 +1,17 @@
 // The operations in floats, for any instruction set: a chunk of decode attention, and rows of a model's head.
 //
-// Each instruction set includes this file after tile.h, having set kMixVectors: vectors of a result that its registers
-// hold for four heads. A sum's order is written down here and nowhere left to the width of a vector: 16 partial sums,
-// added as a tree. Nothing is contracted into a fused multiply-add, and e^x is ours.
+// Each instruction set includes this file after tile.h, having given its Vector a register of Floats and set
+// kMixVectors: such registers of a result that it has for four heads. A sum's order is written down here and nowhere
+// left to the width of a vector: 16 partial sums, added as a tree. Nothing is contracted into a fused multiply-add, and
+// e^x is ours.
 // So every instruction set gives the same bits. They are not XLA's, which orders sums as it likes.
 
 typedef float Lanes __attribute__((vector_size(64)));
 constexpr int64_t kLanes = 16;
+
+// For sums whose lanes never meet, a register: 64 bytes at once, GCC 12 keeps in memory where a register has fewer.
+typedef Vector::Floats Floats;
+constexpr int64_t kFloats = sizeof(Floats) / sizeof(float);
 
 // Bytes of a table that are asked for ahead of those at hand: of 1 to 20 KB the fastest where it was measured.
 constexpr int64_t kTableAhead = 2560;
@@ -21,6 +26,12 @@ struct Brain {
 
 inline Lanes lanes(const float* at) {
   Lanes x;
+  std::memcpy(&x, at, sizeof x);
+  return x;
+}
+
+inline Floats floats(const float* at) {
+  Floats x;
   std::memcpy(&x, at, sizeof x);
   return x;
 }
@@ -152,18 +163,19 @@ inline void score(const Attention& p, const float* queries, const float* keys, i
     scores[i] = ((folded[i][0] + folded[i][2]) + (folded[i][1] + folded[i][3])) / p.root;
 }
 
-// Σ weights[t][h] · values[t] of `count` rows, in their order: kVectors vectors of columns of kHeads results. Sum i is
-// of head i / kVectors and vector i % kVectors.
-template <int kHeads, int kVectors, int... i>
-inline void mix(const Attention& p, const float* weights, const float* values, int64_t count, const float* next,
-                float* mixed, std::integer_sequence<int, i...>) {
-  const int64_t stride = p.kv_heads * p.head_dim;
-  Lanes sums[] = {(static_cast<void>(i), Lanes{})...};
+// Σ weights[t][row] · values[t] of `count` rows of values, in their order: kVectors registers of columns of kRows
+// results. Strides are in floats. Sum i is of row i / kVectors and register i % kVectors. Asks for as many values at
+// `next`, if any.
+template <int kRows, int kVectors, int... i>
+inline void mix(const float* weights, int64_t weights_stride, const float* values, int64_t values_stride, int64_t count,
+                const float* next, float* mixed, int64_t mixed_stride, std::integer_sequence<int, i...>) {
+  Floats sums[] = {(static_cast<void>(i), Floats{})...};
   for (int64_t t = 0; t < count; ++t) {
-    fetch(next + t * kVectors * kLanes, kVectors * kLanes);
-    ((sums[i] += weights[t * kHeads + i / kVectors] * lanes(values + t * stride + i % kVectors * kLanes)), ...);
+    if (next != nullptr) fetch(next + t * kVectors * kFloats, kVectors * kFloats);
+    ((sums[i] += weights[t * weights_stride + i / kVectors] * floats(values + t * values_stride + i % kVectors * kFloats)),
+     ...);
   }
-  (std::memcpy(mixed + i / kVectors * (p.head_dim + kPartTail) + i % kVectors * kLanes, &sums[i], sizeof(Lanes)), ...);
+  (std::memcpy(mixed + i / kVectors * mixed_stride + i % kVectors * kFloats, &sums[i], sizeof(Floats)), ...);
 }
 
 // Attention of kHeads heads over one chunk of positions, by the chunk's own largest scores: `merge` adds up chunks.
@@ -189,16 +201,17 @@ void attend_heads(const Attention& p, int64_t chunk, int64_t head) {
   for (int64_t t = 0; t < count; ++t)
     for (int h = 0; h < kHeads; ++h) totals[h] += weights[t * kHeads + h];
   const float* const later = p.values + next;
-  float* const part = p.parts + (chunk * p.heads + head) * (p.head_dim + kPartTail);
+  const int64_t size = p.head_dim + kPartTail;
+  float* const part = p.parts + (chunk * p.heads + head) * size;
   int64_t column = 0;
-  for (; column + kMixVectors * kLanes <= p.head_dim; column += kMixVectors * kLanes)
-    mix<kHeads, kMixVectors>(p, weights, values + column, count, later + column * kChunkPositions, part + column,
-                             std::make_integer_sequence<int, kHeads * kMixVectors>{});
-  for (; column < p.head_dim; column += kLanes)
-    mix<kHeads, 1>(p, weights, values + column, count, later + column * kChunkPositions, part + column,
+  for (; column + kMixVectors * kFloats <= p.head_dim; column += kMixVectors * kFloats)
+    mix<kHeads, kMixVectors>(weights, kHeads, values + column, stride, count, later + column * kChunkPositions,
+                             part + column, size, std::make_integer_sequence<int, kHeads * kMixVectors>{});
+  for (; column < p.head_dim; column += kFloats)
+    mix<kHeads, 1>(weights, kHeads, values + column, stride, count, later + column * kChunkPositions, part + column, size,
                    std::make_integer_sequence<int, kHeads>{});
   for (int h = 0; h < kHeads; ++h) {
-    float* const tail = part + h * (p.head_dim + kPartTail) + p.head_dim;
+    float* const tail = part + h * size + p.head_dim;
     tail[0] = largest[h], tail[1] = totals[h];
   }
 }

@@ -55,6 +55,18 @@ struct Attention {
   float* mixed;              // [heads, head_dim]
 };
 
+// Attention of a prompt, whose positions see themselves and those before them. Positions are cut into tiles.
+constexpr int64_t kTilePositions = 16;
+
+struct Prompt {
+  const float* queries;      // [seq, heads, head_dim], as is mixed
+  const float* keys;         // [seq, kv_heads, head_dim], as are values
+  const float* values;
+  int64_t seq, heads, kv_heads, head_dim;
+  float root;                // of head_dim
+  float* mixed;
+};
+
 enum class TableType { kFloat32, kFloat16, kBfloat16 };
 
 // One row of hidden states against a model's head.
@@ -81,6 +93,9 @@ struct Kernel {
   // Attends to one chunk of positions; and then puts one head's chunks together.
   void (*attend)(const Attention& attention, int64_t chunk);
   void (*merge)(const Attention& attention, int64_t head);
+  // Attends with one head's queries of the tile from position `first` on; takes kTilePositions · (head_dim + seq + 1 a
+  // chunk of seq) floats of scratch.
+  void (*attend_tile)(const Prompt& prompt, int64_t head, int64_t first, float* scratch);
   // Multiplies rows [begin, end) of the table.
   void (*head)(const Head& head, int64_t begin, int64_t end);
 };

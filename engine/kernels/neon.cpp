@@ -14,6 +14,7 @@ namespace {
 struct Vector {
   using Register = int8x16_t;
   using Sums = int32x4_t;
+  using Floats = float32x4_t;
   static constexpr int kLanes = 4;
 
   static Register load(const uint8_t* at) { return vreinterpretq_s8_u8(vld1q_u8(at)); }
@@ -43,12 +44,14 @@ struct Vector {
 
 constexpr int kTileRows = 4;
 constexpr int kGemvVectors = 4;
-constexpr int kMixVectors = 1;
+constexpr int kMixVectors = 4;
+constexpr int kScoreKeys = 4;
 #include "tile.h"
 #include "floats.h"
+#include "prompt.h"
 
 }  // namespace
 
-const Kernel kNeon = {"neon", kTileRows, kTaskBytes, quantize, copy, multiply, attend, merge, multiply_table};
+const Kernel kNeon = {"neon", kTileRows, kTaskBytes, quantize, copy, multiply, attend, merge, attend_tile, multiply_table};
 
 }  // namespace bitnet

@@ -14,6 +14,7 @@ struct Vector {
   struct Sums {
     int32_t lanes[16];
   };
+  typedef float Floats __attribute__((vector_size(16)));
   static constexpr int kLanes = 16;
 
   static Register load(const uint8_t* at) {
@@ -62,12 +63,14 @@ struct Vector {
 
 constexpr int kTileRows = 1;
 constexpr int kGemvVectors = 1;
-constexpr int kMixVectors = 1;
+constexpr int kMixVectors = 2;
+constexpr int kScoreKeys = 2;
 #include "tile.h"
 #include "floats.h"
+#include "prompt.h"
 
 }  // namespace
 
-const Kernel kPortable = {"portable", kTileRows, kTaskBytes, quantize, copy, multiply, attend, merge, multiply_table};
+const Kernel kPortable = {"portable", kTileRows, kTaskBytes, quantize, copy, multiply, attend, merge, attend_tile, multiply_table};
 
 }  // namespace bitnet

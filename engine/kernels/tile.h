@@ -2,7 +2,7 @@
 //
 // Each instruction set includes this file into an anonymous namespace of its own, after it has defined
 //
-//   struct Vector { Register, Sums, kLanes, load, field<f>, broadcast, zero, dot, add_into<f> }
+//   struct Vector { Register, Sums, Floats, kLanes, load, field<f>, broadcast, zero, dot, add_into<f> }
 //   kTileRows      rows of activations that share one pass over a block
 //   kGemvVectors   vectors of a line taken together where there is one row only
 //

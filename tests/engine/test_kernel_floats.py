@@ -11,9 +11,10 @@ import pytest
 
 import bitnet_engine as engine
 from bitnet_engine import kernels, model
+from bitnet_engine.attending import KVCache
 from bitnet_engine.kernels import Backend
 from bitnet_engine.layers import attention
-from bitnet_engine.model import KVCache, Layers, Weights
+from bitnet_engine.model import Layers, Weights
 from bitnet_engine.packing import PackedTernary, bitlinear
 from bitnet_engine.sharding import ONE_DEVICE
 from tests.engine.test_kernels import ISAS, XLA, bits, every_isa, native

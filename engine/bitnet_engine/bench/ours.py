@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from bitnet_engine import kernels
+from bitnet_engine.attending import KVCache
 from bitnet_engine.bench import parts, probes
 from bitnet_engine.bench.cases import ROOM, SEED, Case, Settings, prompt
 from bitnet_engine.bench.machine import resident_bytes
@@ -24,7 +25,7 @@ from bitnet_engine.bench.subject import Facts, Started
 from bitnet_engine.bench.timing import Operation
 from bitnet_engine.formats import I2SLayout
 from bitnet_engine.loading import load
-from bitnet_engine.model import KVCache, Model
+from bitnet_engine.model import Model
 from bitnet_engine.packing import PackedTernary
 from bitnet_engine.provenance import stamp
 

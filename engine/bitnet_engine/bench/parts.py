@@ -12,10 +12,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from bitnet_engine.attending import KVCache, attend
 from bitnet_engine.config import Config
 from bitnet_engine.layers import rms_norm
 from bitnet_engine.linears import linear
-from bitnet_engine.model import Graph, KVCache, Layers, Weights, attend, last_head
+from bitnet_engine.model import Graph, Layers, Weights, last_head
 from bitnet_engine.numerics import Numerics
 from bitnet_engine.packing import Linear, one_of
 
@@ -60,13 +61,13 @@ def attention(
 
     The cache passed in is consumed; the one returned is of the same length.
     """
-    graph, positions = Graph(config, numerics, decoding=True), cache.length[None]
+    graph, positions = Graph(config, numerics, phase="decoding"), cache.length[None]
 
     def block(
         carry: tuple[Float[Array, ""], Array, Array], index: Int[Array, ""]
     ) -> tuple[tuple[Float[Array, ""], Array, Array], None]:
         total, *caches = carry
-        mixed, k, v = attend(graph, q, *rows, (caches[0], caches[1]), positions, index)
+        mixed, k, v = attend(graph.phase, graph.native, graph.keep, q, *rows, (caches[0], caches[1]), positions, index)
         return (total + _one(mixed), k, v), None
 
     start = jnp.float32(0), cache.k, cache.v
@@ -79,7 +80,7 @@ def logits(
     config: Config, numerics: Numerics, weights: Weights, hidden: Float[Array, "1 embed"]
 ) -> Float[Array, " vocab"]:
     """Return the logits of one row: all of them, which is what a step has to write."""
-    return last_head(Graph(config, numerics, decoding=True), weights, hidden)
+    return last_head(Graph(config, numerics, phase="decoding"), weights, hidden)
 
 
 @partial(jax.jit, static_argnames=("config", "numerics"))
