@@ -43,7 +43,7 @@ def end_with(error: BaseException, outcome: Outcome) -> NoReturn:
     if isinstance(error, click.exceptions.Exit):
         sys.exit(error.exit_code)
     if outcome.debug and not isinstance(error, click.ClickException):
-        print(getattr(error, "trace", None) or "".join(traceback.format_exception(error)), file=sys.stderr)
+        _print_trace(getattr(error, "trace", None) or "".join(traceback.format_exception(error)))
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
         # The one usage error that is a page and no line.
         print(error.format_message(), file=sys.stderr)
@@ -57,6 +57,11 @@ def end_with(error: BaseException, outcome: Outcome) -> NoReturn:
         with suppress(session.BitnetError):
             emit_json(dumps({"error": {"exit_code": code, "message": message}}))
     sys.exit(code)
+
+
+def _print_trace(trace: str) -> None:
+    # It quotes paths and names out of files too, and is as long as it is.
+    print("\n".join(safe(line, MESSAGE_LIMIT) for line in trace.split("\n")), file=sys.stderr)
 
 
 def _diagnose(error: BaseException) -> tuple[int, str]:

@@ -7,6 +7,7 @@ import click
 from bitnet_tui.cli.options import nonempty
 from bitnet_tui.cli.streams import emit
 from bitnet_tui.core import acceptance, measurements, session
+from bitnet_tui.core.text import safe
 from bitnet_tui.display.acceptance import signoff_page
 from bitnet_tui.display.performance import performance_page
 
@@ -35,14 +36,14 @@ def perf(check: bool, folder: str, page: str) -> int:
     rendered = performance_page(measurements.load(Path(folder)))
     if not check:
         session.write_atomic(Path(page), rendered.encode())
-        emit(f"{page}: written\n")
+        emit(f"{safe(page, 400)}: written\n")
         return 0
     try:
         written = Path(page).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise session.StorageError(f"{page}: cannot be read: {error}; render it without --check") from error
     difference = measurements.first_difference(written, rendered)
-    emit(f"{page}: {difference or 'is what the measurements say'}\n")
+    emit(f"{safe(page, 400)}: {difference or 'is what the measurements say'}\n")
     return int(difference is not None)
 
 
@@ -51,9 +52,14 @@ def perf(check: bool, folder: str, page: str) -> int:
 @click.option("--page", metavar="FILE", callback=nonempty, help="Where the sheet goes. Default: standard output.")
 def signoff(summary: str, page: str | None) -> None:
     """Render SUMMARY, an acceptance_summary.json, as a sheet to sign."""
-    rendered = signoff_page(acceptance.load_summary(Path(summary)))
+    value = acceptance.load_summary(Path(summary))
+    try:
+        rendered = signoff_page(value)
+    except (KeyError, TypeError, AttributeError) as error:
+        message = f"{summary}: is a damaged {acceptance.SCHEMA}: {error!r}; make it again with `accept`."
+        raise session.FormatError(message) from error
     if page is None:
         emit(rendered)
     else:
         session.write_atomic(Path(page), rendered.encode())
-        emit(f"{page}: written\n")
+        emit(f"{safe(page, 400)}: written\n")

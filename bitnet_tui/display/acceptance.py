@@ -29,12 +29,12 @@ def signoff_page(summary: dict[str, Any]) -> str:
     """Return the sheet that people sign, as Markdown: what was tried, what was found, and lines for names."""
     stamp = summary["stamp"]
     rows = [
-        f"| {_cell(condition['name'])} | {condition['status']} | {_cell(condition['reason'])} | |"
+        f"| {_cell(condition['name'])} | {_cell(condition['status'])} | {_cell(condition['reason'])} | |"
         for condition in summary["conditions"]
     ]
     return "\n".join(
         [
-            f"# {summary['verdict']}: {_cell(summary['candidate'])} for {_cell(summary['reference'])}",
+            f"# {_cell(summary['verdict'])}: {_cell(summary['candidate'])} for {_cell(summary['reference'])}",
             "",
             f"Profile {_cell(summary['profile'])}; {_cell(stamp['cpu'])}, {_cell(stamp['platform'])}; "
             f"bitnet-tui {_cell(stamp['versions']['bitnet-tui'])}, commit {_cell(str(stamp['git_commit'])[:12])}.",

@@ -71,11 +71,12 @@ def test_weights_that_nobody_compared(tmp_path, weights, code, said):
     assert said in last["reason"]
 
 
-def test_a_missing_side(tmp_path):
-    """Red when a candidate that is not there is accepted, or the reason does not name it."""
-    result, last = tried(tmp_path, "introspection", candidate="nothing.gguf")
+@pytest.mark.parametrize("condition", ["introspection", "performance"])
+def test_a_missing_side(tmp_path, condition):
+    """Red when a candidate that is not there is accepted, or the reason is how a process died of it."""
+    result, last = tried(tmp_path, condition, candidate="nothing.gguf")
     assert exit_code(result) == 1
-    assert "nothing.gguf: no such file" in last["reason"]
+    assert last["reason"].startswith("nothing.gguf: no such file")
 
 
 def test_the_command_ends_as_its_summary_says(tmp_path):

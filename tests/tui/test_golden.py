@@ -149,11 +149,8 @@ async def walk(pilot, until, text_of, seen):
     await seen.look(pilot, "export", text_of)
 
 
-@pytest.mark.parametrize(
-    ("size", "themes"),
-    [((120, 40), THEMES), ((80, 24), THEMES), ((60, 18), THEMES), ((80, 24), (NO_COLOR,))],
-    ids=["120x40", "80x24", "60x18", "no-color"],
-)
+@pytest.mark.parametrize("themes", [THEMES, (NO_COLOR,)], ids=["themes", NO_COLOR])
+@pytest.mark.parametrize("size", [(120, 40), (80, 24), (60, 18)], ids=["120x40", "80x24", "60x18"])
 async def test_every_screen(
     app_of, made, until, text_of, update_golden, pictures, frozen, monkeypatch, tmp_path, size, themes
 ):

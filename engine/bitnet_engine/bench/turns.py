@@ -22,6 +22,7 @@ from bitnet_engine.bench.regression import ALLOWED, Comparison, SpeedGate, statu
 from bitnet_engine.bench.report import OURS
 from bitnet_engine.bench.running import Progress, Stage, available_threads
 from bitnet_engine.bench.statistics import paired_ratio
+from bitnet_engine.formats import open_checkpoint
 
 MOST_ROUNDS = 48
 
@@ -43,6 +44,9 @@ def turns_steps(
     Raises:
         BitnetError: a model cannot be loaded, or its process died.
     """
+    for path in (reference, candidate):
+        with open_checkpoint(path):  # so that what is no model is told by its own error, before a process dies of it
+            pass
     (threads,) = available_threads(settings)[-1:]
     sides: list[Measurer] = []
     with ExitStack() as stack:
