@@ -24,7 +24,7 @@ class KeyFooter(Footer):
     def compose(self) -> ComposeResult:
         """Yield the keys that fit."""
         shown: list[Any] = list(super().compose())
-        keys = [key for key in shown if isinstance(key, FooterKey)]
+        keys = [_unbound(key) for key in shown if isinstance(key, FooterKey)]
         while len(keys) > _KEPT and sum(map(_cells, keys)) > self.app.size.width:
             del keys[-_KEPT - 1]
         yield from keys
@@ -32,6 +32,16 @@ class KeyFooter(Footer):
     async def on_resize(self) -> None:
         """Fit the keys to the new width."""
         await self.recompose()
+
+
+def _unbound(key: FooterKey) -> FooterKey:
+    """Return a key that does not watch whether the footer is compact, which never changes.
+
+    Textual lets go of what watches a value only when that value changes: every key ever shown stayed in memory.
+    """
+    return FooterKey(
+        key.key, key.key_display, key.description, key.action, disabled=key.disabled, tooltip=str(key.tooltip or "")
+    )
 
 
 def _cells(key: FooterKey) -> int:
