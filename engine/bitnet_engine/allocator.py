@@ -11,8 +11,8 @@ from contextlib import suppress
 
 LARGE = 512 << 10
 """Bytes of a large block: a row of float64 over the vocabulary of any current model, and nothing small."""
-_MMAP_THRESHOLD = -3
-"""M_MMAP_THRESHOLD of glibc's malloc.h."""
+_MMAP_THRESHOLD, _ARENA_MAX = -3, -8
+"""M_MMAP_THRESHOLD and M_ARENA_MAX of glibc's malloc.h."""
 
 
 def give_back() -> None:
@@ -27,8 +27,10 @@ def give_back() -> None:
 def return_large_blocks() -> None:
     """From now on, return every large block to the system as it is freed, in this process.
 
-    Else each thread's arena keeps the most it ever held, some ten megabytes, and the memory of a long run grows as
-    one thread after another gets there..
+    And no thread that starts from now on gets an arena of its own: each keeps the most that it ever held, some ten
+    megabytes, and the memory of a long run grows as one thread after another gets there.
     """
     with suppress(OSError, AttributeError):
-        ctypes.CDLL(None).mallopt(_MMAP_THRESHOLD, LARGE)
+        library = ctypes.CDLL(None)
+        library.mallopt(_MMAP_THRESHOLD, LARGE)
+        library.mallopt(_ARENA_MAX, 1)

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from bitnet_engine.allocator import return_large_blocks
 from bitnet_engine.errors import CorpusError
 from bitnet_parity.comparison import limited
 from bitnet_parity.corpus import Corpus, windows
@@ -92,6 +93,7 @@ def evaluate(
         BitnetError: logits whose shape breaks the contract.
         StorageError: a document changed or cannot be read.
     """
+    return_large_blocks()
     context_only = int(tokenizer.bos is None)
     encoded = [
         EncodedDocument(document.name, array("i", tokenizer.encode(document.text, bos=False)), context_only)
