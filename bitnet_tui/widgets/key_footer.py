@@ -23,11 +23,19 @@ class KeyFooter(Footer):
 
     def compose(self) -> ComposeResult:
         """Yield the keys that fit."""
+        yield from self._fitting()
+
+    async def recompose(self) -> None:
+        """Make the keys anew where they are others than those on the screen: most changes of focus change none."""
+        if [_facts(key) for key in self._fitting()] != [_facts(key) for key in self.query(FooterKey)]:
+            await super().recompose()
+
+    def _fitting(self) -> list[FooterKey]:
         shown: list[Any] = list(super().compose())
         keys = [_unbound(key) for key in shown if isinstance(key, FooterKey)]
         while len(keys) > _KEPT and sum(map(_cells, keys)) > self.app.size.width:
             del keys[-_KEPT - 1]
-        yield from keys
+        return keys
 
     async def on_resize(self) -> None:
         """Fit the keys to the new width."""
@@ -42,6 +50,10 @@ def _unbound(key: FooterKey) -> FooterKey:
     return FooterKey(
         key.key, key.key_display, key.description, key.action, disabled=key.disabled, tooltip=str(key.tooltip or "")
     )
+
+
+def _facts(key: FooterKey) -> tuple[object, ...]:
+    return key.key, key.key_display, key.description, key.action, key.disabled, key.tooltip
 
 
 def _cells(key: FooterKey) -> int:
