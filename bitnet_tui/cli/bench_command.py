@@ -7,6 +7,7 @@ import click
 
 from bitnet_tui.cli.headless import run_headless
 from bitnet_tui.cli.options import (
+    cache_type_option,
     export_json,
     export_option,
     json_option,
@@ -54,6 +55,7 @@ def _threads(_ctx: click.Context, _option: click.Parameter, value: str | None) -
     help=f"A {ARTIFACT} of this machine and model: FAIL where something is surely 10 % slower than there.",
 )
 @numerics_option
+@cache_type_option
 @reading_options
 @json_option
 @export_option

@@ -8,6 +8,7 @@ import click
 from bitnet_tui.cli.device_options import mesh_option, process_options
 from bitnet_tui.cli.headless import run_headless
 from bitnet_tui.cli.options import (
+    cache_type_option,
     export_json,
     export_option,
     finite,
@@ -36,6 +37,7 @@ from bitnet_tui.core.text import safe
 @click.option("--top-p", type=click.FloatRange(0, 1, min_open=True), callback=finite, default=1.0, show_default=True)
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="Same seed, same text. Default: BITNET_SEED, else 0.")
 @numerics_option
+@cache_type_option
 @reading_options
 @mesh_option
 @process_options
@@ -50,6 +52,7 @@ def command(
     top_p: float,
     seed: int | None,
     numerics: str,
+    cache_type: str,
     i2s_layout: str,
     kernel_config: str | None,
     as_json: bool,
@@ -67,6 +70,7 @@ def command(
         "top_p": top_p,
         "seed": session.environment().seed or 0 if seed is None else seed,
         "numerics": numerics,
+        "cache_type": cache_type,
         "i2s_layout": i2s_layout,
         "kernel_config": kernel_config,
         **devices,

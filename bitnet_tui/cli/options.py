@@ -118,6 +118,13 @@ numerics_option = click.option(
     show_default=True,
     help="How activations are rounded: which engine to compute as (docs/numerics.md).",
 )
+cache_type_option = click.option(
+    "--cache-type",
+    type=click.Choice(session.CACHE_TYPES),
+    default=session.CACHE_TYPES[0],
+    show_default=True,
+    help="What keys and values are kept in: float16 rounds each once, and halves the cache (docs/numerics.md).",
+)
 i2s_layout_option = click.option(
     "--i2s-layout",
     type=click.Choice(LAYOUTS),

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import bitnet_engine as engine
+from bitnet_engine.numerics import CACHE_TYPES
 from bitnet_engine.numerics import NAMES as NUMERICS
 from bitnet_tui.core.events import SCHEMA, SCHEMA_VERSION, Event, dumps
 from bitnet_tui.core.readings import LAYOUTS
@@ -93,6 +94,11 @@ def reading(request: Request, side: str = "") -> dict[str, Any]:
 def numerics(request: Request) -> str:
     """Return the numerics that a request asks for."""
     return request.get("numerics") or NUMERICS[0]
+
+
+def cache_type(request: Request) -> str:
+    """Return the type of cache that a request asks for."""
+    return request.get("cache_type") or CACHE_TYPES[0]
 
 
 def corpus_path(request: Request) -> Path:

@@ -43,6 +43,7 @@ def bench(request: Request) -> Iterator[Event]:
         allow_noise=request["allow_noise"],
     )
     options = {"command": request["command"], "peers": request["peers"], "numerics": asking.numerics(request)}
+    options["cache"] = asking.cache_type(request)
     yield (begun := asking.start(request))
     since = monotonic()
     steps = bench_steps(

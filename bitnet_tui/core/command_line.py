@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bitnet_tui.core.readings import LAYOUTS
-from bitnet_tui.core.session import NUMERICS
+from bitnet_tui.core.session import CACHE_TYPES, NUMERICS
 
 _OPTIONS = {
     **dict.fromkeys(("corpus", "profile", "context", "max_tokens", "candidate_numerics", "kernel_config")),
@@ -91,4 +91,6 @@ def bench_command(request: Mapping[str, Any]) -> str:
     line += [f"--{name}" for name in ("quick", "peers") if request[name]]
     if request.get("numerics") not in (None, NUMERICS[0]):
         line += ["--numerics", str(request["numerics"])]
+    if request.get("cache_type") not in (None, CACHE_TYPES[0]):
+        line += ["--cache-type", str(request["cache_type"])]
     return command(*line, *(["--baseline", str(request["baseline"])] if request.get("baseline") else []))

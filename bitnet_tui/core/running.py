@@ -72,13 +72,16 @@ def generate(request: Request) -> Iterator[Event]:
             "text": "".join(pieces),
             "tokens": tokens,
             "seconds": time.monotonic() - since,
-            "stamp": engine.stamp(id=begun["id"], numerics=model.numerics.value, **placing.facts([model])),
+            "stamp": engine.stamp(
+                id=begun["id"], numerics=model.numerics.value, cache=model.cache.value, **placing.facts([model])
+            ),
         },
     }
 
 
 def _placed(request: Request, checkpoint: Checkpoint) -> tuple[list[Model], dict[str, Any]]:
-    return placing.placed(request, lambda: sides.load_model(checkpoint, asking.numerics(request)))
+    kinds = asking.numerics(request), asking.cache_type(request)
+    return placing.placed(request, lambda: sides.load_model(checkpoint, *kinds))
 
 
 def _kept(tokens: Iterator[int], into: list[int]) -> Iterator[int]:

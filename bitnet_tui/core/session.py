@@ -20,6 +20,7 @@ from bitnet_engine.environment import environment
 from bitnet_engine.errors import BitnetError, CorpusError, FormatError, SettingError, StorageError
 from bitnet_engine.files import atomic_file, write_atomic
 from bitnet_engine.folder_lock import locked_folder
+from bitnet_engine.numerics import CACHE_TYPES
 from bitnet_engine.numerics import NAMES as NUMERICS
 from bitnet_parity.exporting import SUFFIXES as REPORT_SUFFIXES
 from bitnet_tui.core.asking import JOURNAL, Request, reading
@@ -27,6 +28,7 @@ from bitnet_tui.core.events import Event
 from bitnet_tui.core.readings import LAYOUTS
 
 __all__ = [
+    "CACHE_TYPES",
     "JOURNAL",
     "NUMERICS",
     "REPORT_SUFFIXES",
@@ -240,6 +242,7 @@ def run(request: Request) -> Iterator[Event]:
     | | {coordinator, processes, process} |
     | eval, generate, parity, record, verify, | numerics=NUMERICS[0]; parity also candidate_numerics=numerics |
     | diagnose, capture | |
+    | generate, bench | cache_type=CACHE_TYPES[0] |
     | parity | reference, candidate, corpus=None, profile, context=None, max_tokens=None, export=None, resume=False, |
     | | exact=False, seed=0, floor_documents=None |
     | record | path, folder, corpus=None, context=None, max_tokens=None |

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bitnet_engine.errors import FormatError, SettingError
+from bitnet_engine.numerics import CACHE_TYPES
 from bitnet_parity.sources import LogitSource, Side, TokenizerSource
 from bitnet_tui.core import placing
 
@@ -135,12 +136,14 @@ def open_side(
     return openers[side.kind](side) if side.kind in openers else _peer(side, context)
 
 
-def load_model(checkpoint: "Checkpoint", numerics: str) -> "tuple[Model, dict[str, Any]]":
+def load_model(
+    checkpoint: "Checkpoint", numerics: str, cache_type: str = CACHE_TYPES[0]
+) -> "tuple[Model, dict[str, Any]]":
     """Load a model; return it with what a report says of it."""
     from bitnet_engine.loading import load_checkpoint
 
     side = Side("model", str(checkpoint.path))
-    model, sha256 = load_checkpoint(checkpoint, numerics), checkpoint.sha256()
+    model, sha256 = load_checkpoint(checkpoint, numerics, cache_type), checkpoint.sha256()
     if model.tokenizer.vocab_size > model.config.vocab:
         raise FormatError(
             f"{side}: the tokenizer has {model.tokenizer.vocab_size} ids and the embedding {model.config.vocab} rows. "

@@ -9,6 +9,7 @@ from typing import Any
 
 from bitnet_tui.core.bench_report import PARTS
 from bitnet_tui.core.bench_text import figure_of, interval, ratio_text, threads_text
+from bitnet_tui.core.session import CACHE_TYPES
 from bitnet_tui.core.text import safe
 from bitnet_tui.display.plain import MARKS
 
@@ -18,11 +19,12 @@ MARK_OF_NOISE = "~"
 def bench_lines(report: dict[str, Any]) -> list[str]:
     """Return `bench`'s answer: the model, a table for each number of threads, where the time goes, the verdict last."""
     facts, stamp = report["model"]["facts"], report["stamp"]
+    cache = f" · cache {stamp['cache']}" if stamp.get("cache", CACHE_TYPES[0]) != CACHE_TYPES[0] else ""
     lines = [
         f"model       {safe(report['model']['path'])}  sha256 {report['model']['sha256'][:16]}",
         f"            {facts['layers']} layers · matrices {facts['body_bytes'] / 1e6:.1f} MB · "
         f"head {facts['head_bytes'] / 1e6:.1f} MB {facts['head_type']}",
-        f"machine     {safe(stamp['cpu'])} · {safe(str(stamp['kernel']))} · numerics {stamp['numerics']}",
+        f"machine     {safe(stamp['cpu'])} · {safe(str(stamp['kernel']))} · numerics {stamp['numerics']}{cache}",
     ]
     for threads in sorted({measure["threads"] for measure in report["measures"]}, reverse=True):
         lines += ["", threads_text(threads)]

@@ -62,7 +62,7 @@ def capture(model: Model, tokens: Sequence[int]) -> Iterator[Captured]:
         raise BitnetError(f"The model is split ({model.split.describe()}). Load it without a mesh to capture results.")
     config, numerics, weights = model.config, model.numerics, model.weights
     padded = model._padded(tokens, config.max_positions)
-    cache = KVCache.empty(config, padded.shape[0])
+    cache = KVCache.empty(config, padded.shape[0], model.cache)
     carry: Carry = (embedded(weights, padded, model.split), cache.k, cache.v)
     count = len(tokens)
     yield Captured(None, {"inp_embd": np.asarray(carry[0][:count])})

@@ -214,8 +214,9 @@ def attend_decode(
 ) -> tuple[Float[Array, "heads head_dim"], Array, Array]:
     """Write k and v of one position into the caches of `layer`, attend with q to all up to it; return mixed, caches.
 
-    The caches are written in place: whoever jits this donates them. `head_dim` is a multiple of HEAD_STEP. Sums have an
-    order of their own, the same for every instruction set and number of threads; `layers.attention` has XLA's.
+    k, v and the caches are all float32 or all float16. The caches are written in place: whoever jits this donates them.
+    `head_dim` is a multiple of HEAD_STEP. Sums have an order of their own, the same for every instruction set and
+    number of threads; `layers.attention` has XLA's.
     """
     heads, head_dim = q.shape
     parts = (-(-all_k.shape[1] // CHUNK_POSITIONS), heads, head_dim + PART_TAIL)
@@ -237,7 +238,8 @@ def attend_prompt(
 ) -> Float[Array, "seq heads head_dim"]:
     """Return what each position's q mixes of itself and the positions before it.
 
-    Each row is to the bit what `attend_decode` gives for it. `head_dim` is a multiple of HEAD_STEP.
+    k and v are both float32 or both float16. Each row is to the bit what `attend_decode` gives for it. `head_dim` is a
+    multiple of HEAD_STEP.
     """
     call = jax.ffi.ffi_call(
         "bitnet_attend_prompt", jax.ShapeDtypeStruct(q.shape, jnp.float32), vmap_method="sequential"

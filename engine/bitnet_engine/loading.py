@@ -23,7 +23,7 @@ from bitnet_engine import buffers
 from bitnet_engine.allocator import give_back
 from bitnet_engine.config import ROPE_FREQS, Config, states_activation_quant
 from bitnet_engine.devices import on_host
-from bitnet_engine.errors import FormatError, UnsupportedError
+from bitnet_engine.errors import FormatError, SettingError, UnsupportedError
 from bitnet_engine.formats import Checkpoint, I2SLayout, QuantType, Trits, open_checkpoint
 from bitnet_engine.formats.hf import packed_scales
 from bitnet_engine.linears import Q8K, to_bfloat16
@@ -40,7 +40,7 @@ from bitnet_engine.matrices import (
 )
 from bitnet_engine.model import Layers, Model, Weights
 from bitnet_engine.naming import NORM_IN, PROJECTIONS, tensor_name
-from bitnet_engine.numerics import Numerics
+from bitnet_engine.numerics import CacheType, Numerics
 from bitnet_engine.packing import BlockTernary, Linear, PackedTernary, TernaryStack, stack
 from bitnet_engine.tokenizer import load_tokenizer
 
@@ -56,32 +56,40 @@ def load(
     path: str | os.PathLike[str],
     numerics: str = Numerics.EXACT_INT8,
     *,
+    cache: str = CacheType.FLOAT32,
     i2s_layout: I2SLayout | None = None,
     kernel_config: Path | None = None,
     mesh: Mesh | None = None,
 ) -> Model:
-    """Load the model at `path`, whatever its format, to run with the numerics of that name.
+    """Load the model at `path`, whatever its format, to run with the numerics and the type of cache of these names.
 
     A model trained without quantised activations has nothing for `exact-int8` to round: it becomes `float`.
     `i2s_layout` and `kernel_config` are those of `open_checkpoint`. The devices of `mesh` share the model (`sharding`).
 
     Raises:
-        SettingError: there are no such numerics, or `i2s_layout` or `kernel_config` is of no tensor of the file.
+        SettingError: there are no such numerics or cache, the two do not go together, or `i2s_layout` or
+            `kernel_config` is of no tensor of the file.
         FormatError: the file is bad or lacks a tensor, or a tensor has the wrong shape.
         UnsupportedError: the file is sound but asks for something this engine does not compute.
         StorageError: the file cannot be read, or changed while it was read.
     """
     with open_checkpoint(path, i2s_layout=i2s_layout, kernel_config=kernel_config) as checkpoint:
         if mesh is None:
-            return load_checkpoint(checkpoint, numerics)
+            return load_checkpoint(checkpoint, numerics, cache)
         with on_host():
-            model = load_checkpoint(checkpoint, numerics)
+            model = load_checkpoint(checkpoint, numerics, cache)
         return model.over(mesh)
 
 
-def load_checkpoint(checkpoint: Checkpoint, numerics: str = Numerics.EXACT_INT8) -> Model:
+def load_checkpoint(
+    checkpoint: Checkpoint, numerics: str = Numerics.EXACT_INT8, cache: str = CacheType.FLOAT32
+) -> Model:
     """Load the model of an open checkpoint; raises as `load`."""
-    chosen = Numerics.named(numerics)
+    chosen, cache_type = Numerics.named(numerics), CacheType.named(cache)
+    if chosen is Numerics.HF_BF16 and cache_type is CacheType.FLOAT16:
+        raise SettingError(
+            f"A cache of {cache_type} holds no bfloat16, which {chosen} computes in. Choose another type or numerics."
+        )
     config = Config.from_checkpoint(checkpoint)
     tokenizer = load_tokenizer(checkpoint)
     reader = _Reader(checkpoint, config)
@@ -92,7 +100,8 @@ def load_checkpoint(checkpoint: Checkpoint, numerics: str = Numerics.EXACT_INT8)
     if chosen is Numerics.EXACT_INT8 and not config.activation_quant:
         chosen = Numerics.FLOAT
     _check_numerics(chosen, config, weights.layers, checkpoint)
-    return Model(config, _rounded(weights) if chosen is Numerics.HF_BF16 else weights, tokenizer, chosen)
+    rounded = _rounded(weights) if chosen is Numerics.HF_BF16 else weights
+    return Model(config, rounded, tokenizer, chosen, cache=cache_type)
 
 
 def _settled(config: Config, layers: Layers) -> Config:

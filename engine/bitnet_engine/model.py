@@ -27,7 +27,7 @@ from bitnet_engine.errors import BitnetError
 from bitnet_engine.layers import Keep, activate, as_is, rms_norm, rope, rope_tables
 from bitnet_engine.linears import linear, table_product, to_bfloat16
 from bitnet_engine.naming import PROJECTIONS
-from bitnet_engine.numerics import Numerics
+from bitnet_engine.numerics import CacheType, Numerics
 from bitnet_engine.packing import Linear, PackedTernary, one_of
 from bitnet_engine.sharding import ONE_DEVICE, WHOLE, Split
 from bitnet_engine.tokenizer import Tokenizer
@@ -98,6 +98,8 @@ class Model:
     numerics: Numerics = Numerics.EXACT_INT8
     split: Split = ONE_DEVICE
     """Over which devices `weights` are shared."""
+    cache: CacheType = CacheType.FLOAT32
+    """What keys and values are kept in, and so attended to as."""
 
     def over(self, mesh: Mesh) -> "Model":
         """Return the same model shared by the devices of `mesh` (`sharding.mesh_of`). Its logits are the same bits."""
@@ -115,7 +117,9 @@ class Model:
             BitnetError: no tokens, more than the model has positions for, or an id outside the vocabulary.
         """
         padded = self._padded(tokens, self.config.max_positions)
-        return np.asarray(score(self.config, self.numerics, self.weights, padded, self.split))[: len(tokens)]
+        return np.asarray(score(self.config, self.numerics, self.weights, padded, self.split, self.cache))[
+            : len(tokens)
+        ]
 
     def prefill(self, tokens: Sequence[int], max_len: int) -> tuple[Float[Array, " vocab"], KVCache]:
         """Run a prompt; return the logits after its last token and a cache with room for `max_len` positions.
@@ -132,6 +136,7 @@ class Model:
             self._padded(tokens, limit),
             jnp.int32(len(tokens)),
             self.split,
+            self.cache,
         )
 
     def decode(self, token: int, cache: KVCache) -> tuple[Float[Array, " vocab"], KVCache]:
@@ -149,18 +154,18 @@ class Model:
     def compile_scoring(self, count: int) -> None:
         """Compile what `logits` of `count` tokens runs, so that the first call takes no longer than the others."""
         ids = jax.ShapeDtypeStruct((bucket(count, self.config.max_positions),), jnp.int32)
-        score.lower(self.config, self.numerics, self.weights, ids, self.split).compile()
+        score.lower(self.config, self.numerics, self.weights, ids, self.split, self.cache).compile()
 
     def compile_generation(self, count: int, max_len: int) -> None:
         """Compile what `prefill` of `count` tokens with this `max_len` runs, and `decode` after it."""
         limit = min(max_len, self.config.max_positions)
         ids, number = (jax.ShapeDtypeStruct(shape, jnp.int32) for shape in ((bucket(count, limit),), ()))
-        prefill = _prefill.lower(self.config, self.numerics, limit, self.weights, ids, number, self.split)
+        prefill = _prefill.lower(self.config, self.numerics, limit, self.weights, ids, number, self.split, self.cache)
         # Decode takes the cache as prefill leaves it: on a mesh, where it leaves it.
         places = prefill.compile().output_shardings[1]
         cache = jax.tree.map(
             lambda leaf, place: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=self.split.mesh and place),
-            jax.eval_shape(partial(KVCache.empty, self.config, limit)),
+            jax.eval_shape(partial(KVCache.empty, self.config, limit, self.cache)),
             places,
         )
         token = jax.ShapeDtypeStruct((1,), jnp.int32)
@@ -323,21 +328,26 @@ def embedded(weights: Weights, tokens: Int[Array, " seq"], split: Split) -> Floa
     return split.run(lambda weights, tokens: split.rows(weights.token_embd, tokens), WHOLE, weights, tokens)
 
 
-@partial(jax.jit, static_argnames=("config", "numerics", "split"))
+@partial(jax.jit, static_argnames=("config", "numerics", "split", "cache_type"))
 def score(
-    config: Config, numerics: Numerics, weights: Weights, tokens: Int[Array, " seq"], split: Split = ONE_DEVICE
+    config: Config,
+    numerics: Numerics,
+    weights: Weights,
+    tokens: Int[Array, " seq"],
+    split: Split = ONE_DEVICE,
+    cache_type: CacheType = CacheType.FLOAT32,
 ) -> Float[Array, "seq vocab"]:
     """Return the logits after every id of one padded sequence."""
     graph = Graph(split.local(config), numerics, split=split)
 
     def run(weights: Weights, tokens: Int[Array, " seq"]) -> Float[Array, "seq vocab"]:
-        hidden, _ = forward(graph, weights, tokens, KVCache.empty(graph.config, tokens.shape[0]))
+        hidden, _ = forward(graph, weights, tokens, KVCache.empty(graph.config, tokens.shape[0], cache_type))
         return head(graph, weights, hidden)
 
     return split.run(run, WHOLE, weights, tokens)
 
 
-@partial(jax.jit, static_argnames=("config", "numerics", "max_len", "split"))
+@partial(jax.jit, static_argnames=("config", "numerics", "max_len", "split", "cache_type"))
 def _prefill(
     config: Config,
     numerics: Numerics,
@@ -346,18 +356,19 @@ def _prefill(
     tokens: Int[Array, " seq"],
     length: Int[Array, ""],
     split: Split,
+    cache_type: CacheType,
 ) -> tuple[Float[Array, " vocab"], KVCache]:
     graph = Graph(split.local(config), numerics, split=split, phase="prompt")
 
     def run(
         weights: Weights, tokens: Int[Array, " seq"], length: Int[Array, ""]
     ) -> tuple[Float[Array, " vocab"], KVCache]:
-        hidden, cache = forward(graph, weights, tokens, KVCache.empty(graph.config, max_len))
+        hidden, cache = forward(graph, weights, tokens, KVCache.empty(graph.config, max_len, cache_type))
         last = jax.lax.dynamic_slice_in_dim(hidden, length - 1, 1)
         # Rows behind the prompt hold padding; decode overwrites each before any query can see it.
         return last_head(graph, weights, last), KVCache(cache.k, cache.v, length)
 
-    cache = split.cache_specs(jax.eval_shape(partial(KVCache.empty, config, max_len)))
+    cache = split.cache_specs(jax.eval_shape(partial(KVCache.empty, config, max_len, cache_type)))
     return split.run(run, (WHOLE, cache), weights, tokens, length)
 
 

@@ -1,6 +1,7 @@
-"""How activations are rounded: the one choice that changes logits and that no model file makes.
+"""How activations are rounded, and what the cache holds: the choices that change logits and that no model file makes.
 
     load("model.gguf", numerics="hf-bf16")
+    load("model.gguf", cache="float16")
 
 | name | computes as | linear layers |
 |---|---|---|
@@ -38,3 +39,24 @@ class Numerics(StrEnum):
 
 
 NAMES = tuple(numerics.value for numerics in Numerics)
+
+
+class CacheType(StrEnum):
+    """What keys and values are kept in. float16, llama.cpp's default, rounds each once and halves what a step reads."""
+
+    FLOAT32 = "float32"
+    FLOAT16 = "float16"
+
+    @classmethod
+    def named(cls, name: str) -> "CacheType":
+        """Return the type of that name.
+
+        Raises:
+            SettingError: none is.
+        """
+        if name not in CACHE_TYPES:
+            raise SettingError(f"There is no cache of type '{name}'. {', '.join(CACHE_TYPES)} are allowed.")
+        return cls(name)
+
+
+CACHE_TYPES = tuple(kind.value for kind in CacheType)

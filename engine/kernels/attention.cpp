@@ -16,22 +16,34 @@ namespace ffi = xla::ffi;
 namespace bitnet {
 namespace {
 
-using Rows = ffi::Buffer<ffi::F32>;
+using Queries = ffi::Buffer<ffi::F32>;
+using Rows = ffi::AnyBuffer;  // of keys or values, in float32 or in float16
 
 // Where `layer` of the cache starts, after `row` was written at `position`.
-const float* grown(ffi::ResultBuffer<ffi::F32>& cache, const Rows& row, int64_t layer, int64_t position) {
-  const int64_t size = row.element_count();
-  float* const start = cache->typed_data() + layer * cache->dimensions()[1] * size;
-  std::memcpy(start + position * size, row.typed_data(), row.size_bytes());
+const void* grown(ffi::Result<Rows>& cache, const Rows& row, int64_t layer, int64_t position) {
+  const int64_t size = row.size_bytes();
+  uint8_t* const start = static_cast<uint8_t*>(cache->untyped_data()) + layer * cache->dimensions()[1] * size;
+  std::memcpy(start + position * size, row.untyped_data(), size);
   return start;
+}
+
+// Whether all are of one type, of the two that are read.
+template <typename... Others>
+bool one_type(const Rows& rows, const Others&... others) {
+  const ffi::DataType type = rows.element_type();
+  return (type == ffi::F32 || type == ffi::F16) && ((others.element_type() == type) && ...);
+}
+
+FloatType type_of(const Rows& rows) {
+  return rows.element_type() == ffi::F16 ? FloatType::kFloat16 : FloatType::kFloat32;
 }
 
 // query [heads, head_dim]; key, value [kv_heads, head_dim]; caches [layers, kv_seq, kv_heads, head_dim]; layer and
 // position scalars; mixed [heads, head_dim]; parts [chunks, heads, head_dim + kPartTail].
-ffi::Error attend_decode(ffi::ThreadPool pool, Rows query, Rows key, Rows value, Rows keys, Rows values,
+ffi::Error attend_decode(ffi::ThreadPool pool, Queries query, Rows key, Rows value, Rows keys, Rows values,
                          ffi::Buffer<ffi::S32> layer, ffi::Buffer<ffi::S32> position, std::string_view isa,
-                         ffi::ResultBuffer<ffi::F32> mixed, ffi::ResultBuffer<ffi::F32> grown_keys,
-                         ffi::ResultBuffer<ffi::F32> grown_values, ffi::ResultBuffer<ffi::F32> parts) {
+                         ffi::ResultBuffer<ffi::F32> mixed, ffi::Result<Rows> grown_keys,
+                         ffi::Result<Rows> grown_values, ffi::ResultBuffer<ffi::F32> parts) {
   const Kernel* const kernel = kernel_named(isa);
   if (kernel == nullptr) return refuse_isa(isa);
   const auto q = query.dimensions(), row = key.dimensions(), cache = keys.dimensions(), scratch = parts->dimensions();
@@ -41,15 +53,17 @@ ffi::Error attend_decode(ffi::ThreadPool pool, Rows query, Rows key, Rows value,
   if (row[0] != cache[2] || row[1] != cache[3] || value.element_count() != key.element_count() ||
       values.element_count() != keys.element_count() || q[1] != row[1] || q[1] % kHeadStep != 0 || q[0] % row[0] != 0)
     return refuse("the heads of the attention's operands do not fit");
+  if (!one_type(key, value, keys, values, *grown_keys, *grown_values))
+    return refuse("keys and values are not all float32 or all float16");
   if (index < 0 || index >= cache[0] || at < 0 || at >= cache[1]) return refuse("the position is not in the cache");
   if (scratch[0] * kChunkPositions < cache[1] || scratch[1] != q[0] || scratch[2] != q[1] + kPartTail)
     return refuse("the scratch does not fit the attention's operands");
-  if (keys.typed_data() != grown_keys->typed_data() || values.typed_data() != grown_values->typed_data())
+  if (keys.untyped_data() != grown_keys->untyped_data() || values.untyped_data() != grown_values->untyped_data())
     return refuse("the cache is not handed on in place");
 
   const Attention attention{query.typed_data(), grown(grown_keys, key, index, at), grown(grown_values, value, index, at),
-                            q[0], row[0], q[1], at + 1, std::sqrt(static_cast<float>(q[1])), parts->typed_data(),
-                            mixed->typed_data()};
+                            type_of(keys), q[0], row[0], q[1], at + 1, std::sqrt(static_cast<float>(q[1])),
+                            parts->typed_data(), mixed->typed_data()};
   parallel_for(pool, at / kChunkPositions + 1, 1, [&](int64_t begin, int64_t end) {
     for (int64_t chunk = begin; chunk < end; ++chunk) kernel->attend(attention, chunk);
   });
@@ -58,7 +72,7 @@ ffi::Error attend_decode(ffi::ThreadPool pool, Rows query, Rows key, Rows value,
 }
 
 // queries, mixed [seq, heads, head_dim]; keys, values [seq, kv_heads, head_dim].
-ffi::Error attend_prompt(ffi::ThreadPool pool, Rows queries, Rows keys, Rows values, std::string_view isa,
+ffi::Error attend_prompt(ffi::ThreadPool pool, Queries queries, Rows keys, Rows values, std::string_view isa,
                          ffi::ResultBuffer<ffi::F32> mixed) {
   const Kernel* const kernel = kernel_named(isa);
   if (kernel == nullptr) return refuse_isa(isa);
@@ -67,13 +81,16 @@ ffi::Error attend_prompt(ffi::ThreadPool pool, Rows queries, Rows keys, Rows val
   if (row[0] != q[0] || row[2] != q[2] || values.element_count() != keys.element_count() || q[2] % kHeadStep != 0 ||
       q[1] % row[1] != 0 || mixed->element_count() != queries.element_count())
     return refuse("the heads of the attention's operands do not fit");
+  if (!one_type(keys, values)) return refuse("keys and values are not all float32 or all float16");
 
-  const Prompt prompt{queries.typed_data(), keys.typed_data(), values.typed_data(), q[0], q[1], row[1], q[2],
-                      std::sqrt(static_cast<float>(q[2])), mixed->typed_data()};
-  const int64_t tiles = (q[0] + kTilePositions - 1) / kTilePositions, chunks = (q[0] + kChunkPositions - 1) / kChunkPositions;
+  const Prompt prompt{queries.typed_data(), keys.untyped_data(), values.untyped_data(), type_of(keys), q[0], q[1],
+                      row[1], q[2], std::sqrt(static_cast<float>(q[2])), mixed->typed_data()};
+  const int64_t tiles = (q[0] + kTilePositions - 1) / kTilePositions;
+  const int64_t chunks = (q[0] + kChunkPositions - 1) / kChunkPositions;
+  const int64_t floats = kTilePositions * (q[2] + q[0] + chunks) + kChunkPositions * q[2];
   // Tiles of one head follow each other, so that a thread finds its keys and values in its cache.
   parallel_for(pool, q[1] * tiles, 1, [&](int64_t begin, int64_t end) {
-    std::vector<float> scratch(kTilePositions * (q[2] + q[0] + chunks));
+    std::vector<float> scratch(floats);
     for (int64_t task = begin; task < end; ++task)
       kernel->attend_tile(prompt, task / tiles, task % tiles * kTilePositions, scratch.data());
   });
@@ -90,23 +107,23 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(bitnet_attend_decode, bitnet::attend_decode,
                               ffi::Ffi::Bind()
                                   .Ctx<ffi::ThreadPool>()
                                   .Arg<ffi::Buffer<ffi::F32>>()
-                                  .Arg<ffi::Buffer<ffi::F32>>()
-                                  .Arg<ffi::Buffer<ffi::F32>>()
-                                  .Arg<ffi::Buffer<ffi::F32>>()
-                                  .Arg<ffi::Buffer<ffi::F32>>()
+                                  .Arg<ffi::AnyBuffer>()
+                                  .Arg<ffi::AnyBuffer>()
+                                  .Arg<ffi::AnyBuffer>()
+                                  .Arg<ffi::AnyBuffer>()
                                   .Arg<ffi::Buffer<ffi::S32>>()
                                   .Arg<ffi::Buffer<ffi::S32>>()
                                   .Attr<std::string_view>("isa")
                                   .Ret<ffi::Buffer<ffi::F32>>()
-                                  .Ret<ffi::Buffer<ffi::F32>>()
-                                  .Ret<ffi::Buffer<ffi::F32>>()
+                                  .Ret<ffi::AnyBuffer>()
+                                  .Ret<ffi::AnyBuffer>()
                                   .Ret<ffi::Buffer<ffi::F32>>());
 
 XLA_FFI_DEFINE_HANDLER_SYMBOL(bitnet_attend_prompt, bitnet::attend_prompt,
                               ffi::Ffi::Bind()
                                   .Ctx<ffi::ThreadPool>()
                                   .Arg<ffi::Buffer<ffi::F32>>()
-                                  .Arg<ffi::Buffer<ffi::F32>>()
-                                  .Arg<ffi::Buffer<ffi::F32>>()
+                                  .Arg<ffi::AnyBuffer>()
+                                  .Arg<ffi::AnyBuffer>()
                                   .Attr<std::string_view>("isa")
                                   .Ret<ffi::Buffer<ffi::F32>>());

@@ -12,10 +12,8 @@ static Register broadcast(const uint8_t* four) {
   std::memcpy(&codes, four, sizeof codes);
   return _mm256_set1_epi32(codes);
 }
-static void widen(const uint16_t* halves, float* to) {
-  const __m128i* from = reinterpret_cast<const __m128i*>(halves);
-  _mm256_storeu_ps(to, _mm256_cvtph_ps(_mm_loadu_si128(from)));
-  _mm256_storeu_ps(to + 8, _mm256_cvtph_ps(_mm_loadu_si128(from + 1)));
+static Floats widen(const uint16_t* halves) {
+  return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(halves)));
 }
 static Sums zero() { return _mm256_setzero_si256(); }
 template <int f>

@@ -12,8 +12,8 @@ static Register broadcast(const uint8_t* four) {
   std::memcpy(&codes, four, sizeof codes);
   return _mm512_set1_epi32(codes);
 }
-static void widen(const uint16_t* halves, float* to) {
-  _mm512_storeu_ps(to, _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(halves))));
+static Floats widen(const uint16_t* halves) {
+  return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(halves)));
 }
 static Sums zero() { return _mm512_setzero_si512(); }
 static Sums dot(Sums sums, Register w, Register x) { return _mm512_dpbusd_epi32(sums, w, x); }

@@ -16,7 +16,6 @@ constexpr int64_t kFloats = sizeof(Floats) / sizeof(float);
 // Bytes of a table that are asked for ahead of those at hand: of 1 to 20 KB the fastest where it was measured.
 constexpr int64_t kTableAhead = 2560;
 
-// How a table stores its numbers. All of them are exact as float32.
 struct Half {
   uint16_t bits;
 };
@@ -47,10 +46,15 @@ inline Lanes lanes(const Brain* at) {
   return x;
 }
 
+inline Floats floats(const Half* at) { return Vector::widen(&at->bits); }
+
 inline Lanes lanes(const Half* at) {
-  Lanes x;
-  Vector::widen(&at->bits, reinterpret_cast<float*>(&x));
-  return x;
+  float stored[kLanes];
+  for (int64_t i = 0; i < kLanes; i += kFloats) {
+    const Floats part = floats(at + i);
+    std::memcpy(stored + i, &part, sizeof part);
+  }
+  return lanes(stored);
 }
 
 // The first `count` of 16 numbers, then zeros.
@@ -132,43 +136,44 @@ inline float exponential(float x) {
 // Query heads that share a key head, taken together, so that a row of the cache is loaded once for all.
 constexpr int kMostHeads = 4;
 
-// Products of one row of keys with some queries, summed to 16 lanes each. No part of its caller, where GCC 12 keeps the
-// sums in memory because halves of them are wanted after the loop.
-template <int... h>
-__attribute__((noinline)) void products(const float* queries, const float* key, int64_t head_dim,
-                                        float (*to)[kLanes], std::integer_sequence<int, h...>) {
-  Lanes sums[] = {(static_cast<void>(h), Lanes{})...};
-  for (int64_t k = 0; k < head_dim; k += kLanes) {
-    const Lanes row = lanes(key + k);
-    ((sums[h] += lanes(queries + h * head_dim + k) * row), ...);
-  }
-  (std::memcpy(to[h], &sums[h], sizeof to[h]), ...);
+// Registers of 16 partial sums.
+constexpr int kParts = kLanes / kFloats;
+
+// Products of one row of keys with some queries, summed to 16 lanes each. Sum i is of query i / kParts.
+template <typename T, int... i>
+__attribute__((noinline)) void products(const float* queries, const T* key, int64_t head_dim, float* to,
+                                        std::integer_sequence<int, i...>) {
+  Floats sums[] = {(static_cast<void>(i), Floats{})...};
+  for (int64_t k = 0; k < head_dim; k += kLanes)
+    ((sums[i] += floats(queries + i / kParts * head_dim + k + i % kParts * kFloats) * floats(key + k + i % kParts * kFloats)),
+     ...);
+  (std::memcpy(to + i * kFloats, &sums[i], sizeof(Floats)), ...);
 }
 
 // scores[t][h] of `count` rows of keys with some queries, one behind the other. Asks for as many heads' rows at `next`,
 // which a later chunk reads. Packs of indices, as in tile.h.
-template <int... h>
-inline void score(const Attention& p, const float* queries, const float* keys, int64_t count, const float* next,
-                  float* scores, std::integer_sequence<int, h...>) {
-  constexpr int64_t kHeads = sizeof...(h);
+template <typename T, int... h>
+inline void score(const Attention& p, const float* queries, const T* keys, int64_t count, const T* next, float* scores,
+                  std::integer_sequence<int, h...>) {
+  constexpr int kHeads = sizeof...(h);
   const int64_t stride = p.kv_heads * p.head_dim;
   alignas(64) float folded[kChunkPositions * kHeads][4];
   for (int64_t t = 0; t < count; ++t) {
     fetch(next + t * p.head_dim, p.head_dim);
-    alignas(64) float stored[kHeads][kLanes];
-    products(queries, keys + t * stride, p.head_dim, stored, std::integer_sequence<int, h...>{});
-    (fold(stored[h], folded[t * kHeads + h]), ...);
+    alignas(64) float stored[kHeads * kLanes];
+    products(queries, keys + t * stride, p.head_dim, stored, std::make_integer_sequence<int, kHeads * kParts>{});
+    (fold(stored + h * kLanes, folded[t * kHeads + h]), ...);
   }
   for (int64_t i = 0; i < count * kHeads; ++i)
     scores[i] = ((folded[i][0] + folded[i][2]) + (folded[i][1] + folded[i][3])) / p.root;
 }
 
 // Σ weights[t][row] · values[t] of `count` rows of values, in their order: kVectors registers of columns of kRows
-// results. Strides are in floats. Sum i is of row i / kVectors and register i % kVectors. Asks for as many values at
+// results. Strides are in numbers. Sum i is of row i / kVectors and register i % kVectors. Asks for as many values at
 // `next`, if any.
-template <int kRows, int kVectors, int... i>
-inline void mix(const float* weights, int64_t weights_stride, const float* values, int64_t values_stride, int64_t count,
-                const float* next, float* mixed, int64_t mixed_stride, std::integer_sequence<int, i...>) {
+template <int kRows, int kVectors, typename T, int... i>
+inline void mix(const float* weights, int64_t weights_stride, const T* values, int64_t values_stride, int64_t count,
+                const T* next, float* mixed, int64_t mixed_stride, std::integer_sequence<int, i...>) {
   Floats sums[] = {(static_cast<void>(i), Floats{})...};
   for (int64_t t = 0; t < count; ++t) {
     if (next != nullptr) fetch(next + t * kVectors * kFloats, kVectors * kFloats);
@@ -179,17 +184,18 @@ inline void mix(const float* weights, int64_t weights_stride, const float* value
 }
 
 // Attention of kHeads heads over one chunk of positions, by the chunk's own largest scores: `merge` adds up chunks.
-template <int kHeads>
+template <int kHeads, typename T>
 void attend_heads(const Attention& p, int64_t chunk, int64_t head) {
   const int64_t from = chunk * kChunkPositions, stride = p.kv_heads * p.head_dim;
   const int64_t count = p.length - from < kChunkPositions ? p.length - from : kChunkPositions;
   const int64_t at = from * stride + head / (p.heads / p.kv_heads) * p.head_dim;
-  const float* const values = p.values + at;
+  const T* const keys = static_cast<const T*>(p.keys);
+  const T* const values = static_cast<const T*>(p.values);
   // A part of the next chunk, which comes in while this one is computed: after all key heads, all of it has, in order.
   const int64_t group = head / (p.heads / p.kv_heads);
   const int64_t next = (from + kChunkPositions) * stride + group * kChunkPositions * p.head_dim;
   float weights[kChunkPositions * kHeads], largest[kHeads], totals[kHeads] = {};
-  score(p, p.query + head * p.head_dim, p.keys + at, count, p.keys + next, weights,
+  score(p, p.query + head * p.head_dim, keys + at, count, keys + next, weights,
         std::make_integer_sequence<int, kHeads>{});
   for (float& score : largest) score = -__builtin_inff();
   for (int64_t t = 0; t < count; ++t)
@@ -200,15 +206,15 @@ void attend_heads(const Attention& p, int64_t chunk, int64_t head) {
   for (int64_t i = 0; i < count * kHeads; ++i) weights[i] = exponential(weights[i]);
   for (int64_t t = 0; t < count; ++t)
     for (int h = 0; h < kHeads; ++h) totals[h] += weights[t * kHeads + h];
-  const float* const later = p.values + next;
+  const T* const later = values + next;
   const int64_t size = p.head_dim + kPartTail;
   float* const part = p.parts + (chunk * p.heads + head) * size;
   int64_t column = 0;
   for (; column + kMixVectors * kFloats <= p.head_dim; column += kMixVectors * kFloats)
-    mix<kHeads, kMixVectors>(weights, kHeads, values + column, stride, count, later + column * kChunkPositions,
+    mix<kHeads, kMixVectors>(weights, kHeads, values + at + column, stride, count, later + column * kChunkPositions,
                              part + column, size, std::make_integer_sequence<int, kHeads * kMixVectors>{});
   for (; column < p.head_dim; column += kFloats)
-    mix<kHeads, 1>(weights, kHeads, values + column, stride, count, later + column * kChunkPositions, part + column, size,
+    mix<kHeads, 1>(weights, kHeads, values + at + column, stride, count, later + column * kChunkPositions, part + column, size,
                    std::make_integer_sequence<int, kHeads>{});
   for (int h = 0; h < kHeads; ++h) {
     float* const tail = part + h * size + p.head_dim;
@@ -216,23 +222,28 @@ void attend_heads(const Attention& p, int64_t chunk, int64_t head) {
   }
 }
 
-template <int kHeads>
+template <int kHeads, typename T>
 void attend_rest(const Attention& p, int64_t chunk, int64_t head, int64_t end) {
   if constexpr (kHeads > 0) {
     if (end - head == kHeads)
-      attend_heads<kHeads>(p, chunk, head);
+      attend_heads<kHeads, T>(p, chunk, head);
     else
-      attend_rest<kHeads - 1>(p, chunk, head, end);
+      attend_rest<kHeads - 1, T>(p, chunk, head, end);
+  }
+}
+
+template <typename T>
+void attend_stored(const Attention& p, int64_t chunk) {
+  const int64_t group = p.heads / p.kv_heads;
+  for (int64_t begin = 0; begin < p.heads; begin += group) {
+    int64_t head = begin;
+    for (; begin + group - head > kMostHeads; head += kMostHeads) attend_heads<kMostHeads, T>(p, chunk, head);
+    attend_rest<kMostHeads, T>(p, chunk, head, begin + group);
   }
 }
 
 void attend(const Attention& p, int64_t chunk) {
-  const int64_t group = p.heads / p.kv_heads;
-  for (int64_t begin = 0; begin < p.heads; begin += group) {
-    int64_t head = begin;
-    for (; begin + group - head > kMostHeads; head += kMostHeads) attend_heads<kMostHeads>(p, chunk, head);
-    attend_rest<kMostHeads>(p, chunk, head, begin + group);
-  }
+  p.type == FloatType::kFloat16 ? attend_stored<Half>(p, chunk) : attend_stored<float>(p, chunk);
 }
 
 // Puts the chunks of one head together, in their order.
@@ -265,8 +276,8 @@ void logits(const Head& p, int64_t begin, int64_t end) {
 
 void multiply_table(const Head& p, int64_t begin, int64_t end) {
   switch (p.type) {
-    case TableType::kFloat32: return logits<float>(p, begin, end);
-    case TableType::kFloat16: return logits<Half>(p, begin, end);
-    case TableType::kBfloat16: return logits<Brain>(p, begin, end);
+    case FloatType::kFloat32: return logits<float>(p, begin, end);
+    case FloatType::kFloat16: return logits<Half>(p, begin, end);
+    case FloatType::kBfloat16: return logits<Brain>(p, begin, end);
   }
 }

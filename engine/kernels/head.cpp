@@ -24,11 +24,11 @@ ffi::Error lm_head(ffi::ThreadPool pool, ffi::Buffer<ffi::F32> hidden, ffi::AnyB
   if (shape.size() != 2 || static_cast<int64_t>(hidden.element_count()) != shape[1] ||
       static_cast<int64_t>(logits->element_count()) != shape[0])
     return refuse("the table does not fit the head's operands");
-  Head head{hidden.typed_data(), table.untyped_data(), TableType::kFloat32, shape[1], logits->typed_data()};
+  Head head{hidden.typed_data(), table.untyped_data(), FloatType::kFloat32, shape[1], logits->typed_data()};
   switch (table.element_type()) {
     case ffi::F32: break;
-    case ffi::F16: head.type = TableType::kFloat16; break;
-    case ffi::BF16: head.type = TableType::kBfloat16; break;
+    case ffi::F16: head.type = FloatType::kFloat16; break;
+    case ffi::BF16: head.type = FloatType::kBfloat16; break;
     default: return refuse("the table is neither float32, float16 nor bfloat16");
   }
   parallel_for(pool, shape[0], kRowsPerPiece, [&](int64_t begin, int64_t end) { kernel->head(head, begin, end); });

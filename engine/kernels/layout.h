@@ -38,6 +38,9 @@ struct Product {
   int32_t* sums;
 };
 
+// How a table, or a cache, stores its numbers: all of them are exact as float32.
+enum class FloatType { kFloat32, kFloat16, kBfloat16 };
+
 // Decode attention of one position, over one layer's cache. Positions are cut into chunks, whatever shares them out, so
 // that the order of sums depends on no number of threads.
 constexpr int64_t kChunkPositions = 32;
@@ -46,8 +49,9 @@ constexpr int64_t kHeadStep = 16;  // head_dim is a multiple of it
 
 struct Attention {
   const float* query;        // [heads, head_dim]
-  const float* keys;         // [kv_seq, kv_heads, head_dim], as are values
-  const float* values;
+  const void* keys;          // [kv_seq, kv_heads, head_dim] in `type`, as are values
+  const void* values;
+  FloatType type;
   int64_t heads, kv_heads, head_dim;
   int64_t length;            // positions to read
   float root;                // of head_dim
@@ -60,20 +64,19 @@ constexpr int64_t kTilePositions = 16;
 
 struct Prompt {
   const float* queries;      // [seq, heads, head_dim], as is mixed
-  const float* keys;         // [seq, kv_heads, head_dim], as are values
-  const float* values;
+  const void* keys;          // [seq, kv_heads, head_dim] in `type`, as are values
+  const void* values;
+  FloatType type;
   int64_t seq, heads, kv_heads, head_dim;
   float root;                // of head_dim
   float* mixed;
 };
 
-enum class TableType { kFloat32, kFloat16, kBfloat16 };
-
 // One row of hidden states against a model's head.
 struct Head {
   const float* hidden;
   const void* table;         // [vocab, columns]
-  TableType type;
+  FloatType type;
   int64_t columns;
   float* logits;
 };
@@ -94,7 +97,7 @@ struct Kernel {
   void (*attend)(const Attention& attention, int64_t chunk);
   void (*merge)(const Attention& attention, int64_t head);
   // Attends with one head's queries of the tile from position `first` on; takes kTilePositions · (head_dim + seq + 1 a
-  // chunk of seq) floats of scratch.
+  // chunk of seq) + kChunkPositions · head_dim floats of scratch.
   void (*attend_tile)(const Prompt& prompt, int64_t head, int64_t first, float* scratch);
   // Multiplies rows [begin, end) of the table.
   void (*head)(const Head& head, int64_t begin, int64_t end);

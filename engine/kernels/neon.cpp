@@ -30,9 +30,7 @@ struct Vector {
     std::memcpy(&codes, four, sizeof codes);
     return vreinterpretq_s8_s32(vdupq_n_s32(codes));
   }
-  static void widen(const uint16_t* halves, float* to) {
-    for (int i = 0; i < 16; i += 4) vst1q_f32(to + i, vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(halves + i))));
-  }
+  static Floats widen(const uint16_t* halves) { return vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(halves))); }
   static Sums zero() { return vdupq_n_s32(0); }
   static Sums dot(Sums sums, Register w, Register x) { return vdotq_s32(sums, w, x); }
   template <int f>

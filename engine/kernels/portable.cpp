@@ -34,16 +34,20 @@ struct Vector {
     return x;
   }
   // By integers: exponents move from 15 to 127 as their bias, and a subnormal is its digits times 2^-24.
-  static void widen(const uint16_t* halves, float* to) {
-    for (int i = 0; i < 16; ++i) {
-      const uint32_t sign = (halves[i] & 0x8000u) << 16, rest = halves[i] & 0x7fffu;
-      const float small = static_cast<float>(rest) * 0x1p-24f;
-      uint32_t bits;
-      std::memcpy(&bits, &small, sizeof bits);
-      bits = rest < 0x0400u ? bits : rest < 0x7c00u ? (rest << 13) + (112u << 23) : (rest << 13) + (224u << 23);
-      bits |= sign;
-      std::memcpy(to + i, &bits, sizeof bits);
-    }
+  static Floats widen(const uint16_t* halves) {
+    typedef uint16_t Shorts __attribute__((vector_size(8)));
+    typedef int32_t Words __attribute__((vector_size(16)));
+    Shorts shorts;
+    std::memcpy(&shorts, halves, sizeof shorts);
+    const Words words = __builtin_convertvector(shorts, Words), rest = words & 0x7fff;
+    const Floats small = __builtin_convertvector(rest, Floats) * 0x1p-24f;
+    const Words large = (rest << 13) + (rest < 0x7c00 ? Words{} + (112 << 23) : Words{} + (224 << 23));
+    Words bits;
+    std::memcpy(&bits, &small, sizeof bits);
+    bits = (rest < 0x0400 ? bits : large) | (words & 0x8000) << 16;
+    Floats x;
+    std::memcpy(&x, &bits, sizeof x);
+    return x;
   }
   static Sums zero() { return {}; }
   static Sums dot(const Sums& sums, const Register& w, const Register& x) {

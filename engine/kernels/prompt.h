@@ -11,8 +11,28 @@ struct Tile {
   const float* queries;  // [head_dim, 16]
   float* scores;         // [kv_seq, 16]
   float* largest;        // [chunks, 16], by chunk
+  float* widened;        // [32, head_dim]
   int64_t first, rows;   // positions of the prompt
 };
+
+// Rows of one key head as floats, and how far one lies from the next.
+struct HeadRows {
+  const float* at;
+  int64_t stride;
+};
+
+// `count` rows of keys or of values from position `from` on: as they lie, or widened.
+HeadRows head_rows(const Prompt& p, const Tile& tile, const void* stored, int64_t head, int64_t from, int64_t count) {
+  const int64_t stride = p.kv_heads * p.head_dim, at = from * stride + head / (p.heads / p.kv_heads) * p.head_dim;
+  if (p.type == FloatType::kFloat32) return {static_cast<const float*>(stored) + at, stride};
+  const Half* const halves = static_cast<const Half*>(stored) + at;
+  for (int64_t t = 0; t < count; ++t)
+    for (int64_t k = 0; k < p.head_dim; k += kFloats) {
+      const Floats x = floats(halves + t * stride + k);
+      std::memcpy(tile.widened + t * p.head_dim + k, &x, sizeof x);
+    }
+  return {tile.widened, p.head_dim};
+}
 
 // Products of queries with keys k = kLane, kLane + kStep, …, added as `fold` adds: that of a step as large as the lanes
 // is a sum in order, any other that of two halves. Of some rows of keys at once, for which a query is loaded once.
@@ -35,25 +55,26 @@ __attribute__((always_inline)) inline void tree(const float* queries, const floa
 
 // scores[t] of some rows of keys, 16 positions each.
 template <int... t>
-void score_keys(const Prompt& p, const Tile& tile, const float* keys, float* scores,
+void score_keys(const Prompt& p, const Tile& tile, const float* keys, int64_t stride, float* scores,
                 std::integer_sequence<int, t...> all) {
   for (int64_t lane = 0; lane < kTilePositions; lane += kFloats) {
     Floats sums[sizeof...(t)];
-    tree<0, 1>(tile.queries + lane, keys, p.kv_heads * p.head_dim, p.head_dim, sums, all);
+    tree<0, 1>(tile.queries + lane, keys, stride, p.head_dim, sums, all);
     ((sums[t] /= Floats{} + p.root), ...);
     (std::memcpy(scores + t * kTilePositions + lane, &sums[t], sizeof(Floats)), ...);
   }
 }
 
 // Scores of the keys from `from` on; -inf where a key comes after a position.
-void score_chunk(const Prompt& p, const Tile& tile, const float* keys, int64_t from, int64_t count) {
-  const int64_t stride = p.kv_heads * p.head_dim;
+void score_chunk(const Prompt& p, const Tile& tile, HeadRows keys, int64_t from, int64_t count) {
   float* const scores = tile.scores + from * kTilePositions;
   int64_t t = 0;
   for (; t + kScoreKeys <= count; t += kScoreKeys)
-    score_keys(p, tile, keys + t * stride, scores + t * kTilePositions, std::make_integer_sequence<int, kScoreKeys>{});
+    score_keys(p, tile, keys.at + t * keys.stride, keys.stride, scores + t * kTilePositions,
+               std::make_integer_sequence<int, kScoreKeys>{});
   for (; t < count; ++t)
-    score_keys(p, tile, keys + t * stride, scores + t * kTilePositions, std::make_integer_sequence<int, 1>{});
+    score_keys(p, tile, keys.at + t * keys.stride, keys.stride, scores + t * kTilePositions,
+               std::make_integer_sequence<int, 1>{});
   for (int64_t hidden = tile.first + 1; hidden < from + count; ++hidden)
     for (int64_t lane = 0; lane < hidden - tile.first; ++lane)
       tile.scores[hidden * kTilePositions + lane] = -__builtin_inff();
@@ -70,11 +91,11 @@ void score_chunk(const Prompt& p, const Tile& tile, const float* keys, int64_t f
 
 // Adds to kRows positions' mixed values what one chunk gives them, times `share`, as `merge` does.
 template <int kRows, int kVectors>
-void mix_columns(const Prompt& p, const float* weights, const float* values, int64_t count, const float* share,
+void mix_columns(const Prompt& p, const float* weights, HeadRows values, int64_t count, const float* share,
                  float* mixed) {
   alignas(64) float part[kRows][kVectors * kFloats];
-  mix<kRows, kVectors>(weights, kTilePositions, values, p.kv_heads * p.head_dim, count, nullptr, part[0],
-                       kVectors * kFloats, std::make_integer_sequence<int, kRows * kVectors>{});
+  mix<kRows, kVectors, float>(weights, kTilePositions, values.at, values.stride, count, nullptr, part[0],
+                              kVectors * kFloats, std::make_integer_sequence<int, kRows * kVectors>{});
   for (int row = 0; row < kRows; ++row) {
     float* const to = mixed + row * p.heads * p.head_dim;
     for (int64_t k = 0; k < kVectors * kFloats; ++k) to[k] += part[row][k] * share[row];
@@ -82,18 +103,17 @@ void mix_columns(const Prompt& p, const float* weights, const float* values, int
 }
 
 template <int kRows>
-void mix_rows(const Prompt& p, const float* weights, const float* values, int64_t count, const float* share,
-              float* mixed) {
+void mix_rows(const Prompt& p, const float* weights, HeadRows values, int64_t count, const float* share, float* mixed) {
   int64_t column = 0;
   for (; column + kMixVectors * kFloats <= p.head_dim; column += kMixVectors * kFloats)
-    mix_columns<kRows, kMixVectors>(p, weights, values + column, count, share, mixed + column);
+    mix_columns<kRows, kMixVectors>(p, weights, {values.at + column, values.stride}, count, share, mixed + column);
   for (; column < p.head_dim; column += kFloats)
-    mix_columns<kRows, 1>(p, weights, values + column, count, share, mixed + column);
+    mix_columns<kRows, 1>(p, weights, {values.at + column, values.stride}, count, share, mixed + column);
 }
 
 // Turns one chunk's scores into weights, by its own largest, and adds what they mix and their sums.
-void mix_chunk(const Prompt& p, const Tile& tile, const float* values, int64_t from, int64_t count,
-               const float* largest, float* totals, float* mixed) {
+void mix_chunk(const Prompt& p, const Tile& tile, HeadRows values, int64_t from, int64_t count, const float* largest,
+               float* totals, float* mixed) {
   float* const weights = tile.scores + from * kTilePositions;
   const float* const here = tile.largest + from / kChunkPositions * kTilePositions;
   alignas(64) float share[kTilePositions], sums[kTilePositions];
@@ -122,21 +142,21 @@ void mix_chunk(const Prompt& p, const Tile& tile, const float* values, int64_t f
 // Attention of one head over the tile of 16 positions from `first` on, of which the prompt may have fewer.
 void attend_tile(const Prompt& p, int64_t head, int64_t first, float* scratch) {
   const int64_t rows = p.seq - first < kTilePositions ? p.seq - first : kTilePositions, length = first + rows;
-  const int64_t stride = p.heads * p.head_dim, kv_stride = p.kv_heads * p.head_dim;
+  const int64_t stride = p.heads * p.head_dim, chunks = (p.seq + kChunkPositions - 1) / kChunkPositions;
   float* const queries = scratch;
   float* const scores = queries + p.head_dim * kTilePositions;
-  const Tile tile{queries, scores, scores + p.seq * kTilePositions, first, rows};
+  float* const by_chunk = scores + p.seq * kTilePositions;
+  const Tile tile{queries, scores, by_chunk, by_chunk + chunks * kTilePositions, first, rows};
   std::memset(queries, 0, p.head_dim * kTilePositions * sizeof(float));
   for (int64_t row = 0; row < rows; ++row)
     for (int64_t k = 0; k < p.head_dim; ++k)
       queries[k * kTilePositions + row] = p.queries[(first + row) * stride + head * p.head_dim + k];
 
-  const int64_t group = head / (p.heads / p.kv_heads) * p.head_dim;
   alignas(64) float largest[kTilePositions], totals[kTilePositions] = {};
   for (float& score : largest) score = -__builtin_inff();
   for (int64_t from = 0; from < length; from += kChunkPositions) {
     const int64_t count = length - from < kChunkPositions ? length - from : kChunkPositions;
-    score_chunk(p, tile, p.keys + group + from * kv_stride, from, count);
+    score_chunk(p, tile, head_rows(p, tile, p.keys, head, from, count), from, count);
     const float* const here = tile.largest + from / kChunkPositions * kTilePositions;
     for (int64_t lane = 0; lane < kTilePositions; ++lane)
       largest[lane] = here[lane] > largest[lane] ? here[lane] : largest[lane];
@@ -145,7 +165,7 @@ void attend_tile(const Prompt& p, int64_t head, int64_t first, float* scratch) {
   for (int64_t row = 0; row < rows; ++row) std::memset(mixed + row * stride, 0, p.head_dim * sizeof(float));
   for (int64_t from = 0; from < length; from += kChunkPositions) {
     const int64_t count = length - from < kChunkPositions ? length - from : kChunkPositions;
-    mix_chunk(p, tile, p.values + group + from * kv_stride, from, count, largest, totals, mixed);
+    mix_chunk(p, tile, head_rows(p, tile, p.values, head, from, count), from, count, largest, totals, mixed);
   }
   for (int64_t row = 0; row < rows; ++row)
     for (int64_t k = 0; k < p.head_dim; ++k) mixed[row * stride + k] /= totals[row];

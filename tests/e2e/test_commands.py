@@ -82,7 +82,7 @@ def test_eval_agrees_with_the_reference_side_of_parity(packed, i2_s, short_corpu
 
 
 def test_generate_is_the_same_text_twice(i2_s):
-    """Red when a seed does not decide the text, or stdout holds narration."""
+    """Red when a seed does not decide the text, stdout holds narration, or the type of the cache is not stamped."""
     command = ["generate", i2_s, "The people of", "-n", 12, "--temperature", 0.9, "--seed", 5]
     first, second = run(*command), run(*command)
     assert first.returncode == 0, first.stderr
@@ -92,6 +92,8 @@ def test_generate_is_the_same_text_twice(i2_s):
     report = json.loads(run(*command, "--json").stdout)
     assert len(report["tokens"]) == 12
     assert report["text"] + "\n" == first.stdout
+    narrow = json.loads(run(*command, "--cache-type", "float16", "--json").stdout)
+    assert (report["stamp"]["cache"], narrow["stamp"]["cache"]) == ("float32", "float16")
 
 
 def test_tokenize_reads_argument_file_and_stdin_alike(packed, tmp_path):

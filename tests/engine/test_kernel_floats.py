@@ -15,6 +15,7 @@ from bitnet_engine.attending import KVCache
 from bitnet_engine.kernels import Backend
 from bitnet_engine.layers import attention
 from bitnet_engine.model import Layers, Weights
+from bitnet_engine.numerics import CacheType
 from bitnet_engine.packing import PackedTernary, bitlinear
 from bitnet_engine.sharding import ONE_DEVICE
 from tests.engine.test_kernels import ISAS, XLA, bits, every_isa, native
@@ -191,16 +192,17 @@ def zeros(config):
     return Weights(table, Layers(**matrices | {"input_norms": {}}), jnp.zeros(config.embed), None)
 
 
-def test_a_step_of_decoding_copies_no_cache(sample):
+@pytest.mark.parametrize("kind", CacheType)
+def test_a_step_of_decoding_copies_no_cache(sample, kind):
     """Red when XLA copies a layer of the cache, a matrix or the head: 4 MB of scratch hold none of them."""
     config, weights = published(sample.config)
-    cache = jax.eval_shape(partial(KVCache.empty, config, 2048))
+    cache = jax.eval_shape(partial(KVCache.empty, config, 2048, kind))
     token = jax.ShapeDtypeStruct((1,), jnp.int32)
     step = model._decode.lower(config, sample.numerics, weights, token, cache, ONE_DEVICE).compile()
     memory = step.memory_analysis()
     assert memory.temp_size_in_bytes < 4 << 20
     # Both caches come back in the memory in which they came.
-    assert memory.alias_size_in_bytes >= 2 * cache.k.size * 4
+    assert memory.alias_size_in_bytes >= 2 * cache.k.size * cache.k.dtype.itemsize
 
 
 def test_many_callers_share_the_pool(use):

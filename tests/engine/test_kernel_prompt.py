@@ -21,11 +21,10 @@ def use(monkeypatch):
 
 
 def made(seq, heads, kv_heads, head_dim):
-    """Return random q, k and v of a prompt."""
+    """Return random q, k and v of a prompt, these two exact in float16."""
     random = np.random.default_rng(seq)
-    return [
-        jnp.asarray(random.normal(size=(seq, count, head_dim)), jnp.float32) for count in (heads, kv_heads, kv_heads)
-    ]
+    q, k, v = (random.normal(size=(seq, count, head_dim)) for count in (heads, kv_heads, kv_heads))
+    return jnp.asarray(q, jnp.float32), *(jnp.asarray(rows.astype(np.float16), jnp.float32) for rows in (k, v))
 
 
 def prompt(*operands):
@@ -36,7 +35,7 @@ def prompt(*operands):
 def decoded(q, k, v):
     """Return the same a position at a time, as decoding attends."""
     step = jax.jit(lambda *given: kernels.attend_decode(*given), donate_argnums=(3, 4))
-    caches, rows = (jnp.zeros((1, *k.shape)), jnp.zeros((1, *v.shape))), []
+    caches, rows = (jnp.zeros((1, *k.shape), k.dtype), jnp.zeros((1, *v.shape), v.dtype)), []
     for at in range(len(q)):
         mixed, *caches = step(q[at], k[at], v[at], *caches, jnp.int32(0), jnp.int32(at))
         rows.append(np.asarray(mixed))
@@ -48,12 +47,15 @@ def decoded(q, k, v):
     ("seq", "heads", "kv_heads", "head_dim"), [(1, 4, 1, 16), (33, 2, 2, 48), (47, 7, 1, 32), (70, 20, 5, 128)]
 )
 def test_every_row_is_the_one_that_decoding_gives(use, isa, seq, heads, kv_heads, head_dim):
-    """Red when a tile's or a chunk's edge is wrong, or sums run in another order than one position's."""
+    """Red when a tile's or a chunk's edge is wrong, sums run in another order, or float16 is misread."""
     q, k, v = made(seq, heads, kv_heads, head_dim)
     use(Backend("native", isa))
     found = prompt(q, k, v)
     assert relative(found.reshape(seq, -1), attention(q, k, v, jnp.arange(seq))) < CLOSE
     assert np.array_equal(bits(found), bits(decoded(q, k, v)))
+    narrow = k.astype(jnp.float16), v.astype(jnp.float16)
+    assert np.array_equal(bits(found), bits(prompt(q, *narrow)))
+    assert np.array_equal(bits(found), bits(decoded(q, *narrow)))
     use(Backend("native", "portable"))
     assert np.array_equal(bits(found), bits(prompt(q, k, v)))
 

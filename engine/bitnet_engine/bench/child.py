@@ -40,7 +40,7 @@ def _serve(request: dict[str, Any], answers: BinaryIO) -> None:
         engine = Llama.load(request["path"], settings, used)
         _answer(answers, {"facts": engine.facts})
     else:
-        engine = Ours.load(request["path"], settings, used, request["numerics"], request["reading"])
+        engine = Ours.load(request["path"], settings, used, request["numerics"], request["cache"], request["reading"])
         said = {"facts": asdict(engine.facts), "started": asdict(engine.started), "stamp": engine.stamp}
         _answer(answers, said)
     samplers: dict[Case, Sampler] = {}

@@ -38,11 +38,13 @@ class Ours:
     def __init__(self, model: Model, started: Started, file_bytes: int, settings: Settings, used: int) -> None:
         self._model, self._settings, self._used = model, settings, used
         self.started, self.facts = started, _facts(model, file_bytes)
-        self.stamp = stamp(numerics=model.numerics.value)
+        self.stamp = stamp(numerics=model.numerics.value, cache=model.cache.value)
         self._random = np.random.default_rng(SEED)
 
     @classmethod
-    def load(cls, path: str, settings: Settings, used: int, numerics: str, reading: dict[str, str | None]) -> "Ours":
+    def load(
+        cls, path: str, settings: Settings, used: int, numerics: str, cache: str, reading: dict[str, str | None]
+    ) -> "Ours":
         """Load the model at `path`, and time it.
 
         Raises:
@@ -55,6 +57,7 @@ class Ours:
         model = load(
             path,
             numerics,
+            cache=cache,
             i2s_layout=None if layout is None else I2SLayout(layout),
             kernel_config=None if config is None else Path(config),
         )
@@ -164,7 +167,7 @@ class Ours:
 
     def _noise_cache(self, length: int, filled: int) -> KVCache:
         some = self._random.standard_normal(1 << 16, np.float32)
-        empty = KVCache.empty(self._model.config, length)
+        empty = KVCache.empty(self._model.config, length, self._model.cache)
         full = jax.tree.map(lambda x: jnp.asarray(np.resize(some, x.shape), x.dtype) if x.ndim else x, empty)
         return replace(full, length=jnp.int32(filled))
 
@@ -189,7 +192,7 @@ def _facts(model: Model, file_bytes: int) -> Facts:
 
 
 def _cache_bytes(model: Model) -> int:
-    cache = jax.eval_shape(lambda: KVCache.empty(model.config, 1))
+    cache = jax.eval_shape(lambda: KVCache.empty(model.config, 1, model.cache))
     return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(cache) if leaf.ndim)
 
 

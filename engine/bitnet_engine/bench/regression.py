@@ -24,8 +24,22 @@ ALLOWED = 0.1
 """How much slower, or larger, is let through."""
 
 GATED = ("decode", "prefill", "ttft", "load", "memory", "peak-memory")
-SAME = ("platform", "wsl2", "cpu", "isa", "threads", "device", "xla_flags", "determinism", "numerics", "model_sha256")
+SAME = (
+    "platform",
+    "wsl2",
+    "cpu",
+    "isa",
+    "threads",
+    "device",
+    "xla_flags",
+    "determinism",
+    "numerics",
+    "cache",
+    "model_sha256",
+)
 """Of a stamp: what two runs must have in common. The code and its libraries may differ; they are what is judged."""
+BEFORE = {"cache": "float32"}
+"""What artifacts were measured with that are older than the field."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +138,7 @@ def status_of(interval: tuple[float, float]) -> Verdict:
 def refuse_another(baseline: dict[str, Any], stamp: dict[str, Any]) -> None:
     """Refuse a baseline whose stamp differs in a field of `stamp`. Raises SettingError."""
     for name, found in stamp.items():
-        then = baseline["stamp"].get(name)
+        then = baseline["stamp"].get(name, BEFORE.get(name))
         if then != found:
             raise SettingError(
                 f"the baseline was measured under another stamp: {name} was {then!r} and is {found!r}. Measure a "

@@ -54,6 +54,7 @@ def bench_steps(
     command: str,
     peers: bool = False,
     numerics: str = "exact-int8",
+    cache: str = "float32",
     i2s_layout: I2SLayout | None = None,
     kernel_config: Path | None = None,
 ) -> Iterator[Stage | Progress | BenchReport]:
@@ -70,7 +71,7 @@ def bench_steps(
         sha256 = checkpoint.sha256()
     yield Stage("hash the model", "done", time.monotonic() - begun)
     reading = {"i2s_layout": i2s_layout, "kernel_config": None if kernel_config is None else str(kernel_config)}
-    bench = _Bench(settings, {"path": path, "numerics": numerics, "reading": reading}, peers)
+    bench = _Bench(settings, {"path": path, "numerics": numerics, "cache": cache, "reading": reading}, peers)
     yield from bench.steps()
     yield assemble(bench.runs, path=path, sha256=sha256, command=command, settings=settings)
 

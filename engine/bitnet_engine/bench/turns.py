@@ -53,8 +53,10 @@ def turns_steps(
         for name, path in (("reference", reference), ("candidate", candidate)):
             yield Stage(f"load {name}", "start")
             reading = {"i2s_layout": None, "kernel_config": None}
-            request = {"engine": OURS, "path": path, "threads": threads, "numerics": numerics, "reading": reading}
-            sides.append(stack.enter_context(Measurer.start({**request, "settings": asdict(settings)})))
+            request = {"engine": OURS, "path": path, "threads": threads, "numerics": numerics, "cache": "float32"}
+            sides.append(
+                stack.enter_context(Measurer.start({**request, "reading": reading, "settings": asdict(settings)}))
+            )
             yield Stage(f"load {name}", "done")
         cases = _cases(settings, min(side.ready["facts"]["max_positions"] for side in sides))
         taken: dict[Case, list[Round]] = {case: [] for case in cases}

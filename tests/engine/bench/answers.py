@@ -13,6 +13,7 @@ STAMP = {
     "xla_flags": "",
     "determinism": {"deterministic": False, "seed": None, "threads": 2},
     "numerics": "exact-int8",
+    "cache": "float32",
     "kernel": "native avx2",
 }
 FACTS = {

@@ -19,8 +19,8 @@ QUICK = Settings(iterations=2, warmup=1, threads=(1,), allow_noise=True).quick()
 
 def request(path, engine="bitnet-tui"):
     reading = {"i2s_layout": None, "kernel_config": None}
-    fields = {"path": str(path), "engine": engine, "threads": 1, "numerics": "exact-int8", "reading": reading}
-    return {**fields, "settings": {"warmup": 0, "seconds": 0.01}}
+    fields = {"path": str(path), "engine": engine, "threads": 1, "numerics": "exact-int8", "cache": "float32"}
+    return {**fields, "reading": reading, "settings": {"warmup": 0, "seconds": 0.01}}
 
 
 def test_a_bad_model_is_the_error_that_it_always_is(tmp_path):

@@ -70,7 +70,7 @@ def test_noise_and_single_samples_are_inconclusive():
     assert (single.status, "one sample" in single.detail) == ("INCONCLUSIVE", True)
 
 
-@pytest.mark.parametrize("field", ["cpu", "threads", "numerics", "model_sha256"])
+@pytest.mark.parametrize("field", ["cpu", "threads", "numerics", "cache", "model_sha256"])
 def test_another_stamp_is_refused(field):
     """Red when two machines or two models are compared as if they were one."""
     other = copy.deepcopy(artifact(*STEADY))
