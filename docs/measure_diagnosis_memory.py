@@ -25,6 +25,8 @@ from bitnet_parity import faults
 
 ARTIFACT = Path(__file__).parent / "measurements" / "diagnosis-memory.json"
 FAULT, LAST_LAYERS = "rows-zero", 10
+INTERRUPTED = 4
+"""The second diagnosis is interrupted after this part of the first one's time: it may have less to wait for."""
 
 
 def main() -> None:
@@ -36,7 +38,7 @@ def main() -> None:
         candidate, truth = _planted(model, folder)
         command = [sys.executable, "-m", "bitnet_tui", "diagnose", str(model), str(candidate)]
         found, peak, seconds = _diagnosed(command, scratch)
-        interrupted = _interrupted(command, scratch, seconds / 2)
+        interrupted = _interrupted(command, scratch, seconds / INTERRUPTED)
     named = [cause["name"] for cause in found["causes"] if cause["layer"] == truth.layer]
     artifact = {
         "schema": "bitnet-tui/diagnosis-memory",
