@@ -6,7 +6,7 @@ The function runs in a thread, and waits inside its callback until the next valu
 reader, and only one of both computes. A reader that leaves ends it at its next value. Knows nothing of what is handed.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from queue import SimpleQueue
 from threading import Thread
 from typing import TypeVar
@@ -18,7 +18,7 @@ class _Left(BaseException):
     """The reader wants no more. No Exception: nothing on the way is to take it for a failure."""
 
 
-def pulled(run: Callable[[Callable[[T], None]], object]) -> Iterator[T]:
+def pulled(run: Callable[[Callable[[T], None]], object]) -> Generator[T, None, None]:
     """Yield what `run` hands to its argument.
 
     Raises:

@@ -11,6 +11,7 @@ gated product. The model runs while the parts are read, and waits for the reader
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -83,8 +84,10 @@ class HfCapture:
             BitnetError: the model fails, or a module that ends a part has another name.
         """
         number = 0
-        for number, part in enumerate(pulled(self._run), start=1):  # noqa: B007 - the last one is counted
-            yield part
+        with closing(pulled(self._run)) as parts:
+            for part in parts:
+                number += 1
+                yield part
         if number != self.count:
             raise BitnetError(
                 f"{self.name}: {number} of {self.count} parts were seen; modules are known by the names that "
