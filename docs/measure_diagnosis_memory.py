@@ -31,6 +31,8 @@ INTERRUPTED = 4
 
 def main() -> None:
     """Plant the fault, diagnose the pair, interrupt a second diagnosis, and write the artifact."""
+    # Whoever is started in the background ignores interrupts, and so would the commands that it starts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     model, parent = Path(sys.argv[1]), Path(sys.argv[2])
     with tempfile.TemporaryDirectory(dir=parent) as name:
         folder = Path(name)
