@@ -13,7 +13,13 @@ from bitnet_tui.display.diagnosis import capture_lines
 
 @click.command("capture")
 @click.argument("model")
-@click.option("--export", metavar="DIR", required=True, callback=path, help="Write the capture into this empty folder.")
+@click.option(
+    "--export",
+    metavar="DIR",
+    required=True,
+    callback=path,
+    help="Write the capture into this new folder, whole or not at all.",
+)
 @text_option
 @tokens_option
 @numerics_option
@@ -22,7 +28,8 @@ from bitnet_tui.display.diagnosis import capture_lines
 def command(model: str, export: Path, as_json: bool, **asked: Any) -> int:
     """Write the result of every operation of MODEL on a text, a SafeTensors file a layer and an index.
 
-    MODEL is a path, or llama:FILE for what llama.cpp computes (the [llama] extra).
+    MODEL is a path, or llama:FILE for what llama.cpp computes (the [llama] extra), or hf:DIR for what transformers
+    computes (the [hf] extra).
 
     Exits 1 if capturing changed a bit of the logits, which it never should.
     """

@@ -225,7 +225,7 @@ KINDS = {
     "verify": "proofs.verify",
     "bench": "benching.bench",
     "diagnose": "diagnosing.diagnose",
-    "capture": "diagnosing.capture",
+    "capture": "capturing.capture",
     "demo": "diagnosing.demo",
     "turns": "benching.turns",
 }

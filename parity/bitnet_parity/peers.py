@@ -16,7 +16,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from bitnet_engine.errors import BitnetError
-from bitnet_parity import llama_nodes
+from bitnet_parity import hf_modules, llama_nodes
+from bitnet_parity.hf_modules import End, See
 from bitnet_parity.sources import LogitSource, Side, TokenizerSource
 
 LAST_LINES = 5
@@ -93,6 +94,27 @@ class Transformers:
         self.tokenizer = TransformersTokenizer(package.AutoTokenizer.from_pretrained(side.path, local_files_only=True))
         self.max_positions: int = self._model.config.max_position_embeddings
         self.numerics = f"transformers {package.__version__}, {str(self._model.dtype).removeprefix('torch.')}"
+
+    @property
+    def name(self) -> str:
+        """The side, as it was named."""
+        return str(self._side)
+
+    @property
+    def layers(self) -> int:
+        """How many blocks the model has."""
+        return self._model.config.num_hidden_layers
+
+    def evaluate(self, tokens: Sequence[int], wanted: Callable[[str, End], bool], see: See) -> None:
+        """Run `tokens` and hand the ends of modules that are `wanted` to `see`: module, end, float32 [seq, …].
+
+        Raises:
+            BitnetError: the model fails, or its attention cannot be watched.
+        """
+        try:
+            hf_modules.evaluate(self._model, tokens, wanted, see)
+        except Exception as error:
+            raise failed(self._side, "failed", error) from error
 
     def logits(self, tokens: Sequence[int]) -> np.ndarray:
         """Return float32 [seq, vocab]. Raises BitnetError where the model fails."""

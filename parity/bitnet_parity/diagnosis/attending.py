@@ -27,7 +27,7 @@ def of_attention(case: Case) -> Iterator[Alternative]:
             name=name,
             says=says,
             should=should,
-            compute=lambda inputs, _: o.attend(*inputs, **changes),
+            compute=lambda inputs, _: o.attend(*inputs, keep=case.keep, **changes),
             remedy=f"in the candidate's attention: {should}",
         )
 

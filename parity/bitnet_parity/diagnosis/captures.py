@@ -10,6 +10,7 @@
 Values have the names of `bitnet_engine.capturing`, and a row a token. Knows no model.
 """
 
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,7 @@ from safetensors.numpy import load, save
 
 from bitnet_engine.capturing import Captured
 from bitnet_engine.errors import FormatError, StorageError
-from bitnet_engine.files import write_atomic
+from bitnet_engine.files import unfinished_folder, write_atomic
 from bitnet_parity.diagnosis.replay import Case
 
 INDEX, SCHEMA, SCHEMA_VERSION = "index.json", "bitnet-tui/capture", 1
@@ -30,27 +31,41 @@ MOST_BYTES = 1 << 32
 """Of one part: a layer's results on thousands of tokens stay below."""
 
 
-def write_capture(folder: Path, tokens: Sequence[int], parts: Iterable[Captured], facts: Mapping[str, Any]) -> int:
-    """Write a capture into an empty folder, the index last; return how many parts it has.
+def write_capture(folder: Path, tokens: Sequence[int], parts: Iterable[Captured], facts: Mapping[str, Any]) -> None:
+    """Write a capture as `writing_capture` does."""
+    for _ in writing_capture(folder, tokens, parts, facts):
+        pass
+
+
+def writing_capture(
+    folder: Path, tokens: Sequence[int], parts: Iterable[Captured], facts: Mapping[str, Any]
+) -> Iterator[str]:
+    """Write a capture; yields the name of each part when it is written. The folder appears whole or not at all.
 
     Raises:
         StorageError: the folder is there and not empty, or cannot be written.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        if any(folder.iterdir()):
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise StorageError(f"{folder}: is not an empty folder; name a new one.")
+        folder.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StorageError(f"{folder}: cannot make this folder: {error.strerror}") from error
     listed: list[dict[str, Any]] = []
-    for number, part in enumerate(parts):
-        layer = None if part.layer is None else f"layer-{part.layer:03}"
-        name = f"{layer or ('head' if number else 'embedding')}.safetensors"
-        write_atomic(folder / name, save({key: np.ascontiguousarray(value) for key, value in part.values.items()}))
-        listed.append({"layer": part.layer, "file": name})
-    index = {"schema": SCHEMA, "schema_version": SCHEMA_VERSION, "tokens": list(tokens), "parts": listed, **facts}
-    write_atomic(folder / INDEX, orjson.dumps(index, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
-    return len(listed)
+    with unfinished_folder(folder) as unfinished:
+        for number, part in enumerate(parts):
+            name = f"layer-{part.layer:03}" if part.layer is not None else "head" if number else "embedding"
+            path = unfinished / f"{name}.safetensors"
+            write_atomic(path, save({key: np.ascontiguousarray(value) for key, value in part.values.items()}))
+            listed.append({"layer": part.layer, "file": path.name})
+            yield name
+        index = {"schema": SCHEMA, "schema_version": SCHEMA_VERSION, "tokens": list(tokens), "parts": listed, **facts}
+        write_atomic(unfinished / INDEX, orjson.dumps(index, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+        try:
+            os.chmod(unfinished, 0o755)  # mkdtemp makes folders private
+            os.replace(unfinished, folder)
+        except OSError as error:
+            raise StorageError(f"{folder}: cannot be written: {error.strerror}") from error
 
 
 def is_capture(path: Path) -> bool:

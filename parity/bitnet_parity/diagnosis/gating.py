@@ -31,11 +31,10 @@ def of_gate(case: Case) -> Iterator[Alternative]:
         if kind != right:
             name = "activation-relu" if kind == "relu" and right == "relu2" else "activation-other"
             remedy = _architecture(kind, right)
-            compute = lambda inputs, _, kind=kind: o.gated(inputs[0], inputs[1], kind)  # noqa: E731
+            compute = lambda inputs, _, kind=kind: o.gated(inputs[0], inputs[1], kind, keep=case.keep)  # noqa: E731
             yield other(name, f"computes {kind}(gate)·up", compute, remedy=remedy)
-    yield other(
-        "activation-of-up", f"computes {right}(up)·gate", lambda inputs, _: o.gated(inputs[1], inputs[0], right)
-    )
+    compute = lambda inputs, _: o.gated(inputs[1], inputs[0], right, keep=case.keep)  # noqa: E731
+    yield other("activation-of-up", f"computes {right}(up)·gate", compute)
     half = "compute gate and up in float32 or bfloat16: float16 ends at 65504"
     compute = lambda inputs, _: o.gated_float16(inputs[0], inputs[1], right)  # noqa: E731
     words = "computes the gated product in float16"

@@ -81,6 +81,8 @@ class LlamaCapture:
         if (last := head_ops()[-1].output) not in self._found.get(None, {}):
             nodes = ", ".join(self._found.get(None, {})) or "none"
             raise BitnetError(f"{self.name}: llama.cpp has no node '{last}' outside its layers, but {nodes}")
+        self.count = len(list(self.parts()))
+        """Parts: the embedding, the layers, the head."""
 
     def parts(self) -> Iterator[Captured]:
         """Yield the embedding, each layer, and the head."""

@@ -15,8 +15,8 @@ from bitnet_parity.diagnosis.hypotheses import Alternative, permuted
 from bitnet_parity.diagnosis.replay import Case
 
 EPSILONS = (1e-5, 1e-6, 1e-8, 1e-12, 0.0)
-CLOSE = 1e-4
-"""How well a solved gain must be one that is known, relative to the largest."""
+CLOSE, CLOSE_BF16 = 1e-4, 2.0**-8
+"""How well a solved gain must be one that is known, relative to the largest; and where the results are bfloat16."""
 
 
 def of_norm(case: Case) -> Iterator[Alternative]:
@@ -38,12 +38,12 @@ def of_norm(case: Case) -> Iterator[Alternative]:
         name="norm-centred",
         says="subtracts the mean first (LayerNorm)",
         should="the graph has RMSNorm",
-        compute=lambda inputs, _: o.normalise(inputs[0], wide, eps, centred=True),
+        compute=lambda inputs, _: o.normalise(inputs[0], wide, eps, centred=True, keep=case.keep),
         remedy="compute RMSNorm: no mean is subtracted",
     )
     if case.features is not None and case.op.name == "ffn_sub_norm":
         order = case.features
-        yield permuted(lambda inputs, _: o.normalise(inputs[0], wide[order], eps))
+        yield permuted(lambda inputs, _: o.normalise(inputs[0], wide[order], eps, keep=case.keep))
     yield from _other_eps(case, wide, eps)
     yield from _other_gain(case, wide, eps, x)
 
@@ -57,13 +57,13 @@ def _other_eps(case: Case, gain: np.ndarray, eps: float) -> Iterator[Alternative
     solved = left[np.isfinite(left)]
     # The row with the smallest mean square says most about what is added to it.
     guess = float(np.median(solved)) if solved.size else eps
-    for other in (*EPSILONS, guess):
+    for other in (*EPSILONS, float(f"{guess:.1g}"), guess):
         if other != eps and np.isfinite(other) and other >= 0:
             yield Alternative(
                 name="eps-other",
                 says=f"computes with eps {other:.3g}",
                 should=f"config says {eps:.3g}",
-                compute=lambda inputs, _, other=other: o.normalise(inputs[0], gain, other),
+                compute=lambda inputs, _, other=other: o.normalise(inputs[0], gain, other, keep=case.keep),
                 remedy=f"set eps to {eps:.3g} in the candidate's config or graph",
             )
 
@@ -72,15 +72,16 @@ def _other_gain(case: Case, gain: np.ndarray, eps: float, x: np.ndarray) -> Iter
     plain = o.normalise(x, np.ones(gain.size), eps).reshape(-1, gain.size)
     weight = np.square(plain).sum(0)
     solved = (case.found.reshape(plain.shape) * plain).sum(0) / np.where(weight == 0, 1, weight)
+    close = CLOSE if case.keep is o.as_is else CLOSE_BF16
     known = (*_known_gains(case, gain), ("gain-other", "multiplies by another gain", None, solved))
     for name, says, source, other in known:
-        if np.abs(solved - other).max() <= CLOSE * max(np.abs(other).max(), 1e-30):
-            different = np.flatnonzero(np.abs(other - gain) > CLOSE * np.abs(gain).max())
+        if np.abs(solved - other).max() <= close * max(np.abs(other).max(), 1e-30):
+            different = np.flatnonzero(np.abs(other - gain) > close * np.abs(gain).max())
             yield Alternative(
                 name=name,
                 says=says,
                 should=f"the reference has {weight_name(case.op, case.layer)}",
-                compute=lambda inputs, _, other=other: o.normalise(inputs[0], other, eps),
+                compute=lambda inputs, _, other=other: o.normalise(inputs[0], other, eps, keep=case.keep),
                 rows=tuple(different.tolist()) if 0 < len(different) < len(gain) else (),
                 source=source,
                 of_weight=True,

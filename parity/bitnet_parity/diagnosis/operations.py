@@ -2,16 +2,20 @@
 
     rotate(q, theta=10000.0)                            # as it should be
     rotate(q, theta=10000.0, pairing="neighbours")      # as an engine with GPT-J's pairs would
+    rotate(q, theta=10000.0, keep=bfloat16)             # as transformers does in a model of that type
 
 The defaults are the reference; hypotheses pass something else. Rows are tokens: [seq, features] or [seq, heads,
-head_dim]. Sources: docs/formats.md §4.1 and §4.3. Knows neither configs nor captures.
+head_dim]. `keep` is called on every result that an engine holds in the model's own type. Sources: docs/formats.md §4.1
+and §4.3, transformers' models/llama/modeling_llama.py. Knows neither configs nor captures.
 """
 
+from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
 
-from bitnet_engine.formats import Trits
+from bitnet_engine.formats import QuantType, Trits
+from bitnet_engine.formats.floats import rounded
 from bitnet_engine.linears import Q8K
 from bitnet_engine.packing import ABSMAX_FLOOR, ACTIVATION_LEVELS
 
@@ -19,6 +23,7 @@ Matrix = Trits | np.ndarray
 Quantiser = Literal["row", "tensor", "block", "truncated", "wrapped", "unscaled", "none"]
 Activation = Literal["relu2", "silu", "relu", "gelu", "gelu_tanh", "identity"]
 Pairing = Literal["halves", "neighbours"]
+Keep = Callable[[np.ndarray], np.ndarray]
 
 TIE = 1e-4
 """Levels of int8 within which two engines' float32 may round to different codes: 127 times a few units of 2⁻²⁴."""
@@ -26,10 +31,20 @@ MOST_TIES = 64
 """Codes of one token that are tried the other way; more are no accident."""
 
 
-def normalise(x: np.ndarray, gain: np.ndarray, eps: float, *, centred: bool = False) -> np.ndarray:
+def as_is(x: np.ndarray) -> np.ndarray:
+    """Return x: an engine of float32 rounds too little to be told from float64."""
+    return x
+
+
+def bfloat16(x: np.ndarray) -> np.ndarray:
+    """Return x rounded to bfloat16, in float64."""
+    return rounded(x.astype(np.float32), QuantType.BF16).astype(np.float64)
+
+
+def normalise(x: np.ndarray, gain: np.ndarray, eps: float, *, centred: bool = False, keep: Keep = as_is) -> np.ndarray:
     """Return x / √(mean(x²) + eps) · gain over the last axis; `centred` subtracts the mean first, as LayerNorm does."""
     x = x - x.mean(-1, keepdims=True) if centred else x
-    return x / np.sqrt(np.square(x).mean(-1, keepdims=True) + eps) * gain
+    return keep(keep(x / np.sqrt(np.square(x).mean(-1, keepdims=True) + eps)) * keep(gain))
 
 
 def rotate(
@@ -40,6 +55,7 @@ def rotate(
     pairing: Pairing = "halves",
     sign: int = 1,
     offset: int = 0,
+    keep: Keep = as_is,
 ) -> np.ndarray:
     """Return [seq, heads, head_dim] turned by position · theta^(−2j / head_dim) / factors[j].
 
@@ -48,9 +64,12 @@ def rotate(
     seq, _, dim = x.shape
     frequencies = theta ** (-np.arange(0, dim, 2) / dim) / (np.array(factors) if factors else 1.0)
     angle = sign * (np.arange(seq) + offset)[:, None, None] * frequencies
-    cos, sin = np.cos(angle), np.sin(angle)
+    cos, sin = keep(np.cos(angle)), keep(np.sin(angle))
     near = (x[..., 0::2], x[..., 1::2]) if pairing == "neighbours" else (x[..., : dim // 2], x[..., dim // 2 :])
-    turned = near[0] * cos - near[1] * sin, near[1] * cos + near[0] * sin
+    turned = (
+        keep(keep(near[0] * cos) - keep(near[1] * sin)),
+        keep(keep(near[1] * cos) + keep(near[0] * sin)),
+    )
     if pairing == "neighbours":
         return np.stack(turned, axis=-1).reshape(x.shape)
     return np.concatenate(turned, axis=-1)
@@ -65,21 +84,27 @@ def attend(
     causal: bool = True,
     modulo: bool = False,
     padded: int = 0,
+    keep: Keep = as_is,
+    fused: bool = True,
 ) -> np.ndarray:
     """Return causal grouped-query attention, [seq, heads · head_dim].
 
     Scores are divided by √head_dim, or by `divisor`. Query head h reads key head h // (heads / kv_heads), or with
-    `modulo` h % kv_heads. `padded` keys of zeros, whose values are zeros, are seen by every query.
+    `modulo` h % kv_heads. `padded` keys of zeros, whose values are zeros, are seen by every query. A `fused` kernel
+    (torch's FlashAttentionKernel.cpp) divides last, and has its scores in float32 whatever the model's type.
     """
     seq, heads, dim = q.shape
     source = np.arange(heads) % k.shape[1] if modulo else np.arange(heads) // (heads // k.shape[1])
-    scores = np.einsum("shd,thd->hst", q, k[:, source]) / (np.sqrt(dim) if divisor is None else divisor)
+    inner = as_is if fused else keep
+    scores = inner(np.einsum("shd,thd->hst", q, k[:, source]))
+    scores = inner(scores / (np.sqrt(dim) if divisor is None else divisor))
     if causal:
         scores = np.where(np.arange(seq) > np.arange(seq)[:, None], -np.inf, scores)
     largest = np.maximum(scores.max(-1, keepdims=True), 0.0 if padded else -np.inf)
     shares = np.exp(scores - largest)
-    shares /= shares.sum(-1, keepdims=True) + (padded * np.exp(-largest) if padded else 0.0)
-    return np.einsum("hst,thd->shd", shares, v[:, source]).reshape(seq, heads * dim)
+    total = shares.sum(-1, keepdims=True) + (padded * np.exp(-largest) if padded else 0.0)
+    shares = keep(shares) / total if fused else keep(shares / total)
+    return keep(np.einsum("hst,thd->shd", shares, v[:, source])).reshape(seq, heads * dim)
 
 
 def activated(gate: np.ndarray, kind: str) -> np.ndarray:
@@ -97,9 +122,9 @@ def activated(gate: np.ndarray, kind: str) -> np.ndarray:
     return {"relu2": positive * positive, "relu": positive, "identity": gate}[kind]
 
 
-def gated(gate: np.ndarray, up: np.ndarray, kind: str) -> np.ndarray:
+def gated(gate: np.ndarray, up: np.ndarray, kind: str, *, keep: Keep = as_is) -> np.ndarray:
     """Return activation(gate) · up."""
-    return activated(gate, kind) * up
+    return keep(keep(activated(gate, kind)) * up)
 
 
 def gated_float16(gate: np.ndarray, up: np.ndarray, kind: str) -> np.ndarray:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from bitnet_engine.config import LinearClass
 from bitnet_engine.formats import Trits
 from bitnet_parity.diagnosis import operations as o
 from bitnet_parity.diagnosis.graph import weight_name
@@ -15,7 +16,7 @@ from bitnet_parity.diagnosis.hypotheses import Alternative, permuted
 from bitnet_parity.diagnosis.matrices import elsewhere, misread
 from bitnet_parity.diagnosis.replay import Case, Compute
 from bitnet_parity.diagnosis.rows import differing, explain_rows
-from bitnet_parity.diagnosis.scales import name_scale
+from bitnet_parity.diagnosis.scales import EXACT, EXACT_BF16, name_scale
 from bitnet_parity.diagnosis.single_weights import solved_columns, solved_weights
 
 QUANTISERS = {
@@ -40,7 +41,7 @@ def of_product(case: Case) -> Iterator[Alternative]:
         order, by = case.features, case.reference.quantiser(matrix)
         values = matrix.values[order] if case.op.name == "ffn_up" else matrix.values[:, order]
         other = Trits(values, matrix.scale)
-        yield permuted(lambda inputs, like: o.multiply(inputs[0], other, by, like))
+        yield permuted(lambda inputs, like: case.reference.product(inputs[0], other, by, like, case.keep))
     yield from _scaled(case, matrix)
     if not isinstance(matrix, Trits):
         yield from _elsewhere(case)
@@ -78,6 +79,7 @@ def _multiplied(
     source: str | None = None,
     order: np.ndarray | None = None,
     harmless: bool = False,
+    kind: LinearClass | None = None,
 ) -> Alternative:
     """Return the alternative of another matrix, or of another quantiser before it."""
     by = case.reference.quantiser(matrix) if quantiser is None else quantiser
@@ -85,7 +87,7 @@ def _multiplied(
         name=name,
         says=says,
         should=f"the reference has {weight_name(case.op, case.layer)}",
-        compute=lambda inputs, like: o.multiply(inputs[0], matrix, by, like),
+        compute=lambda inputs, like: case.reference.product(inputs[0], matrix, by, like, case.keep, kind),
         rows=rows,
         source=source,
         order=order,
@@ -97,19 +99,46 @@ def _multiplied(
 
 def _scaled(case: Case, matrix: o.Matrix) -> Iterator[Alternative]:
     """One gain on all results: solved, then named by what makes it of the scale."""
-    found, expected = case.found[case.sure], case.expected[case.sure]
-    size = float(np.square(expected).sum())
-    gain = float((found * expected).sum() / size) if size else 1.0
-    if not np.isfinite(gain) or not gain or o.residual(found, gain * expected) > GAIN_SPREAD * abs(gain):
-        return
-    if isinstance(matrix, Trits) and matrix.scale.ndim == 0:
-        cause = name_scale(case.reference.weights, weight_name(case.op, case.layer), matrix, gain * float(matrix.scale))
-        other = Trits(matrix.values, np.asarray(gain * float(matrix.scale)))
-        yield _multiplied(
-            case, cause.name, cause.says, other, cause.remedy, source=cause.source, harmless=cause.harmless
-        )
-    else:
-        yield _multiplied(case, "scale-gain", f"has it times {gain:.7g}", o.dense(matrix) * gain, "scale it back")
+    found = case.found[case.sure]
+    for kind in _classes(case):
+        expected = _as_class(case, matrix, kind)[case.sure]
+        size = float(np.square(expected).sum())
+        gain = float((found * expected).sum() / size) if size else 1.0
+        spread = max(GAIN_SPREAD, 2 * case.slack)
+        if not np.isfinite(gain) or not gain or o.residual(found, gain * expected) > spread * abs(gain):
+            continue
+        if isinstance(matrix, Trits) and matrix.scale.ndim == 0:
+            scale, exact = gain * float(matrix.scale), EXACT if case.keep is o.as_is else EXACT_BF16
+            cause = name_scale(case.reference.weights, weight_name(case.op, case.layer), matrix, scale, exact)
+            other = Trits(matrix.values, np.asarray(scale))
+            yield _multiplied(
+                case,
+                cause.name,
+                cause.says,
+                other,
+                cause.remedy,
+                source=cause.source,
+                harmless=cause.harmless,
+                kind=kind,
+            )
+        else:
+            yield _multiplied(case, "scale-gain", f"has it times {gain:.7g}", o.dense(matrix) * gain, "scale it back")
+
+
+def _classes(case: Case) -> tuple[LinearClass | None, ...]:
+    """Return transformers' classes that the product may be of: each rounds in its own way, in bfloat16 only.
+
+    A config that names the wrong one has its scales divide where they multiply (bug #3).
+    """
+    own = case.reference.weights.config.linear_class
+    others: dict[str, LinearClass] = {"bitlinear": "autobitlinear", "autobitlinear": "bitlinear"}
+    return (None,) if case.keep is o.as_is or own not in others else (None, others[own])
+
+
+def _as_class(case: Case, matrix: o.Matrix, kind: LinearClass | None) -> np.ndarray:
+    if kind is None:
+        return case.kept
+    return case.reference.product(case.inputs[0], matrix, case.reference.quantiser(matrix), None, case.keep, kind)
 
 
 def _elsewhere(case: Case) -> Iterator[Alternative]:
@@ -119,15 +148,15 @@ def _elsewhere(case: Case) -> Iterator[Alternative]:
 
 def _rows(case: Case, matrix: Trits) -> Iterator[Alternative]:
     """Some results are those of other rows, of none, or of rows of −1."""
-    found, expected = case.found[case.sure].T, case.expected[case.sure].T
-    bad = differing(found, expected, case.tolerance)
+    found, expected = case.found[case.sure].T, case.kept[case.sure].T
+    bad = differing(found, expected, case.slack)
     if not len(bad):
         return
     quantiser = case.reference.quantiser(matrix)
     like = Trits(np.full((1, matrix.values.shape[1]), -1, np.int8), matrix.scale)
     one = matrix.scale.ndim == 0
     minus_one = o.multiply(case.inputs[0][case.sure], like, quantiser)[:, 0] if one else np.full(len(case.sure), np.inf)
-    cause = explain_rows(found, expected, minus_one, case.tolerance, bad)
+    cause = explain_rows(found, expected, minus_one, case.slack, bad)
     if cause is None:
         return
     values = matrix.values.copy()
@@ -144,8 +173,8 @@ def _rows(case: Case, matrix: Trits) -> Iterator[Alternative]:
 
 
 def _columns_and_weights(case: Case, matrix: Trits) -> Iterator[Alternative]:
-    """Columns that are cut off, a block with another scale, and single wrong weights."""
-    if matrix.scale.ndim:
+    """Columns that are cut off, a block with another scale, and single wrong weights, where results are exact sums."""
+    if matrix.scale.ndim or case.keep is not o.as_is:
         return
     name = weight_name(case.op, case.layer)
     for solved in (*solved_weights(case, matrix), *solved_columns(case, matrix)):

@@ -16,9 +16,11 @@ from functools import cached_property
 import numpy as np
 
 from bitnet_engine.capturing import Captured
+from bitnet_engine.config import LinearClass
 from bitnet_engine.diffing import EMBEDDING
 from bitnet_engine.errors import FormatError
 from bitnet_engine.formats import Trits
+from bitnet_parity.diagnosis import bfloat16
 from bitnet_parity.diagnosis import operations as o
 from bitnet_parity.diagnosis.graph import Op, embedding_op, head_ops, layer_ops, weight_name
 from bitnet_parity.diagnosis.weights import CheckpointWeights
@@ -27,6 +29,8 @@ Inputs = tuple[np.ndarray, ...]
 Compute = Callable[[Inputs, np.ndarray | None], np.ndarray]
 """An operation: its inputs, and the other engine's result where codes on an edge are to be settled by it."""
 
+BF16_TOLERANCE = 2e-3
+"""Another order of sums moves some results over an edge of bfloat16, which is 2⁻⁸ wide."""
 SCORE_ROUNDING = 2.0**-24
 """Of the largest product of lengths |q| |k| / sqrt(head_dim): what float32 may add to a score, and so to its weight."""
 
@@ -54,28 +58,53 @@ class Reference:
         one = isinstance(matrix, Trits) and matrix.scale.ndim == 0
         return "row" if one and self.weights.config.activation_quant else "none"
 
-    def compute(self, op: Op, layer: int | None, inputs: Inputs, like: np.ndarray | None = None) -> np.ndarray:
-        """Return the operation's result, float64 [seq, …]."""
+    def product(
+        self,
+        x: np.ndarray,
+        matrix: o.Matrix,
+        quantiser: str,
+        like: np.ndarray | None,
+        keep: o.Keep = o.as_is,
+        kind: LinearClass | None = None,
+    ) -> np.ndarray:
+        """Return x · matrixᵀ, float64 [seq, out].
+
+        In bfloat16 it is transformers' layer of the class that the config names, or of `kind`, codes and all.
+        """
+        if keep is o.as_is or quantiser != self.quantiser(matrix):
+            return keep(o.multiply(x, matrix, quantiser, like))
+        return bfloat16.product(x, matrix, kind or self.weights.config.linear_class)
+
+    def compute(
+        self,
+        op: Op,
+        layer: int | None,
+        inputs: Inputs,
+        like: np.ndarray | None = None,
+        keep: o.Keep = o.as_is,
+    ) -> np.ndarray:
+        """Return the operation's result, float64 [seq, …], or as an engine has it that keeps results by `keep`."""
         c = self.weights.config
         if op.kind == "norm":
             own = c.input_norm_eps is not None and op.name.endswith("_norm_in")
             gain = self.matrix(op, layer)
             assert isinstance(gain, np.ndarray)
-            return o.normalise(inputs[0], gain, c.input_norm_eps if own and c.input_norm_eps else c.rms_eps)
+            eps = c.input_norm_eps if own and c.input_norm_eps else c.rms_eps
+            return o.normalise(inputs[0], gain, eps, keep=keep)
         if op.kind == "product":
             matrix = self.matrix(op, layer)
-            return o.multiply(inputs[0], matrix, self.quantiser(matrix), like)
+            return self.product(inputs[0], matrix, self.quantiser(matrix), like, keep)
         if op.kind == "rope":
-            return o.rotate(inputs[0], c.rope_theta, c.rope_factors)
+            return o.rotate(inputs[0], c.rope_theta, c.rope_factors, keep=keep)
         if op.kind == "attention":
-            return o.attend(*inputs)
+            return o.attend(*inputs, keep=keep)
         if op.kind == "gated":
-            return o.gated(inputs[0], inputs[1], c.activation)
+            return o.gated(inputs[0], inputs[1], c.activation, keep=keep)
         if op.kind == "sum":
-            return inputs[0] + inputs[1]
+            return keep(inputs[0] + inputs[1])
         if op.kind == "embedding":
-            return o.dense(self.weights.read(EMBEDDING))[inputs[0]]
-        return inputs[0] @ o.dense(self.matrix(op, layer)).T
+            return keep(o.dense(self.weights.read(EMBEDDING))[inputs[0]])
+        return keep(inputs[0] @ keep(o.dense(self.matrix(op, layer))).T)
 
 
 @dataclass(eq=False)
@@ -102,6 +131,24 @@ class Case:
     def flat(self) -> np.ndarray:
         """What was found, a row a token."""
         return self.found.reshape(len(self.found), -1)
+
+    @cached_property
+    def keep(self) -> o.Keep:
+        """How the candidate keeps this result: in bfloat16, if all its numbers are of that type."""
+        return o.bfloat16 if np.array_equal(self.found, o.bfloat16(self.found)) else o.as_is
+
+    @cached_property
+    def kept(self) -> np.ndarray:
+        """What the reference makes of it where results are kept so."""
+        if self.keep is o.as_is:
+            return self.expected
+        given = self.reference.compute(self.op, self.layer, self.inputs, None, self.keep)
+        return given.reshape(self.expected.shape)
+
+    @property
+    def slack(self) -> float:
+        """The largest residual to `kept` that rounding explains."""
+        return self.tolerance if self.keep is o.as_is else max(self.tolerance, BF16_TOLERANCE)
 
     @cached_property
     def tolerance(self) -> float:

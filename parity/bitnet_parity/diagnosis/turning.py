@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+from scipy.optimize import minimize_scalar
 
 from bitnet_parity.diagnosis import operations as o
 from bitnet_parity.diagnosis.hypotheses import Alternative
@@ -14,6 +15,8 @@ from bitnet_parity.diagnosis.replay import Case
 
 BASES = (10_000.0, 500_000.0, 1_000_000.0, 100_000.0, 1_000_042.0)
 OFFSETS = (1, -1)
+BLURRED = 0.3
+"""How far the logarithm of a base may be off that is solved from one turn in bfloat16."""
 
 
 def of_rope(case: Case) -> Iterator[Alternative]:
@@ -27,7 +30,7 @@ def of_rope(case: Case) -> Iterator[Alternative]:
             name=name,
             says=says,
             should=should,
-            compute=lambda inputs, _: o.rotate(inputs[0], theta, factors, **changes),
+            compute=lambda inputs, _: o.rotate(inputs[0], theta, factors, keep=case.keep, **changes),
             remedy=f"in the candidate's rope: {should}",
         )
 
@@ -61,8 +64,19 @@ def _solved(case: Case) -> Iterator[float]:
     after = y[1, :, 1] + 1j * y[1, :, 1 + half]
     angle = float(np.angle((after * before.conj()).sum()))
     if angle > 0:
-        base = angle ** (-half)
+        base = _refined(case, angle ** (-half))
         if np.isfinite(base):
             yield float(f"{base:.2g}")
             yield float(f"{base:.4g}")
             yield base
+
+
+def _refined(case: Case, base: float) -> float:
+    """Return the base near `base` whose result is nearest, where bfloat16 has blurred the one turn that it is from."""
+    if case.keep is o.as_is or not np.isfinite(base):
+        return base
+    near = np.log(base) - BLURRED, np.log(base) + BLURRED
+    best = minimize_scalar(
+        lambda log: o.residual(case.found, o.rotate(case.inputs[0], float(np.exp(log)))), bounds=near, method="bounded"
+    )
+    return float(np.exp(best.x))
