@@ -1,6 +1,9 @@
 """Diagnose, capture and demo as processes: the sentence, the artifacts, the exit codes."""
 
+import importlib.util
 import json
+
+import pytest
 
 from bitnet_engine import QuantType
 from bitnet_parity.faults import inject_file
@@ -39,6 +42,26 @@ def test_a_capture_of_another_engine_is_diagnosed(packed, i2_s, tmp_path):
     assert {cause["name"] for cause in finding["causes"]} == {"bfloat16"}
     again = run("capture", i2_s, "--export", folder)
     assert (again.returncode, "is not an empty folder" in again.stderr) == (4, True)
+
+
+@pytest.mark.oracle
+@pytest.mark.skipif(importlib.util.find_spec("transformers") is None, reason="the [hf] extra is not installed")
+def test_transformers_is_captured_and_diagnosed(packed, tmp_path):
+    """Red when looking changes what transformers gives, or a sound model in bfloat16 is a broken one."""
+    made = run("capture", f"hf:{packed}", "--export", tmp_path / "out", "--tokens", "12")
+    assert made.returncode == 0, made.stderr
+    assert "logits      the same bits as without (transformers" in made.stdout
+    done = run("diagnose", packed, tmp_path / "out")
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "HARMLESS")
+
+
+def test_what_has_no_results_on_the_way_is_not_captured(tmp_path):
+    """Red when a recording of logits ends as a capture of one, or as a defect."""
+    refused = run("capture", "recorded:x", "--export", tmp_path / "out")
+    assert refused.returncode == 2
+    assert (
+        "recorded:x: results on the way are captured of a model of ours, of hf:DIR and of llama:FILE." in refused.stderr
+    )
 
 
 def test_twins_are_the_same_and_a_bad_fault_is_usage(packed, i2_s):
