@@ -43,7 +43,8 @@ class KVCache(eqx.Module):
     def empty(cls, config: Config, max_len: int, kind: CacheType = CacheType.FLOAT32) -> "KVCache":
         """Return a cache of zeros for `max_len` positions."""
         shape, dtype = (config.layers, max_len, config.kv_heads, config.head_dim), jnp.dtype(kind.value)
-        return cls(jnp.zeros(shape, dtype), jnp.zeros(shape, dtype), jnp.int32(0))
+        zeros = kernels.zeros if kernels.backend().name == "native" else jnp.zeros
+        return cls(zeros(shape, dtype), zeros(shape, dtype), jnp.int32(0))
 
 
 def attend(

@@ -205,6 +205,25 @@ def test_a_step_of_decoding_copies_no_cache(sample, kind):
     assert memory.alias_size_in_bytes >= 2 * cache.k.size * cache.k.dtype.itemsize
 
 
+@pytest.mark.parametrize("shape", [(3,), (2, 1 << 20), (5, 300_001)])
+def test_a_new_cache_is_zeros_to_its_last_byte(shape):
+    """Red when a part of a page is not written, and a step attends to whatever lay there."""
+    # Memory of that size that is not zeros, freed for the next to get.
+    jnp.full(shape, jnp.nan, jnp.float16).block_until_ready().delete()
+    made = np.asarray(jax.jit(lambda: kernels.zeros(shape, jnp.dtype(jnp.float16)))())
+    assert (made.shape, np.count_nonzero(made)) == (shape, 0)
+
+
+def test_a_prompt_makes_its_cache_once(sample):
+    """Red when XLA keeps a second cache while a prompt runs, 300 MB of a model of 2B."""
+    config, weights = published(sample.config)
+    ids, number = (jax.ShapeDtypeStruct(shape, jnp.int32) for shape in ((32,), ()))
+    prefill = model._prefill.lower(
+        config, sample.numerics, 2048, weights, ids, number, ONE_DEVICE, CacheType.FLOAT32
+    ).compile()
+    assert prefill.memory_analysis().temp_size_in_bytes < 8 << 20
+
+
 def test_many_callers_share_the_pool(use):
     """Red when loops that run at once lose pieces, take each other's, or wait for ever."""
     use(Backend("native", ISAS[0]))
