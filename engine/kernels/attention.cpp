@@ -65,9 +65,9 @@ ffi::Error attend_decode(ffi::ThreadPool pool, Queries query, Rows key, Rows val
   if (keys.untyped_data() != grown_keys->untyped_data() || values.untyped_data() != grown_values->untyped_data())
     return refuse("the cache is not handed on in place");
 
-  const Attention attention{query.typed_data(), grown(grown_keys, key, index, at), grown(grown_values, value, index, at),
-                            type_of(keys), q[0], row[0], q[1], at + 1, std::sqrt(static_cast<float>(q[1])),
-                            parts->typed_data(), mixed->typed_data()};
+  const Attention attention{query.typed_data(), grown(grown_keys, key, index, at),
+                            grown(grown_values, value, index, at), type_of(keys), q[0], row[0], q[1], at + 1,
+                            std::sqrt(static_cast<float>(q[1])), parts->typed_data(), mixed->typed_data()};
   parallel_for(pool, at / kChunkPositions + 1, 1, [&](int64_t begin, int64_t end) {
     for (int64_t chunk = begin; chunk < end; ++chunk) kernel->attend(attention, chunk);
   });

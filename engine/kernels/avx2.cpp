@@ -28,6 +28,7 @@ constexpr int kScoreKeys = 2;
 
 }  // namespace
 
-const Kernel kAvx2 = {"avx2", kTileRows, kTaskBytes, quantize, copy, multiply, attend, merge, attend_tile, multiply_table};
+const Kernel kAvx2 = {"avx2", kTileRows, kTaskBytes, quantize, copy, multiply,
+                      attend, merge, attend_tile, multiply_table};
 
 }  // namespace bitnet

@@ -23,6 +23,7 @@ constexpr int kScoreKeys = 4;
 
 }  // namespace
 
-const Kernel kAvx512Vnni = {"avx512-vnni", kTileRows, kTaskBytes, quantize, copy, multiply, attend, merge, attend_tile, multiply_table};
+const Kernel kAvx512Vnni = {"avx512-vnni", kTileRows, kTaskBytes, quantize, copy, multiply,
+                            attend, merge, attend_tile, multiply_table};
 
 }  // namespace bitnet

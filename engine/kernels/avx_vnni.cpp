@@ -24,6 +24,7 @@ constexpr int kScoreKeys = 2;
 
 }  // namespace
 
-const Kernel kAvxVnni = {"avx-vnni", kTileRows, kTaskBytes, quantize, copy, multiply, attend, merge, attend_tile, multiply_table};
+const Kernel kAvxVnni = {"avx-vnni", kTileRows, kTaskBytes, quantize, copy, multiply,
+                         attend, merge, attend_tile, multiply_table};
 
 }  // namespace bitnet

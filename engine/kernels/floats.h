@@ -145,7 +145,8 @@ __attribute__((noinline)) void products(const float* queries, const T* key, int6
                                         std::integer_sequence<int, i...>) {
   Floats sums[] = {(static_cast<void>(i), Floats{})...};
   for (int64_t k = 0; k < head_dim; k += kLanes)
-    ((sums[i] += floats(queries + i / kParts * head_dim + k + i % kParts * kFloats) * floats(key + k + i % kParts * kFloats)),
+    ((sums[i] += floats(queries + i / kParts * head_dim + k + i % kParts * kFloats) *
+                 floats(key + k + i % kParts * kFloats)),
      ...);
   (std::memcpy(to + i * kFloats, &sums[i], sizeof(Floats)), ...);
 }
@@ -177,7 +178,8 @@ inline void mix(const float* weights, int64_t weights_stride, const T* values, i
   Floats sums[] = {(static_cast<void>(i), Floats{})...};
   for (int64_t t = 0; t < count; ++t) {
     if (next != nullptr) fetch(next + t * kVectors * kFloats, kVectors * kFloats);
-    ((sums[i] += weights[t * weights_stride + i / kVectors] * floats(values + t * values_stride + i % kVectors * kFloats)),
+    ((sums[i] += weights[t * weights_stride + i / kVectors] *
+                 floats(values + t * values_stride + i % kVectors * kFloats)),
      ...);
   }
   (std::memcpy(mixed + i / kVectors * mixed_stride + i % kVectors * kFloats, &sums[i], sizeof(Floats)), ...);
@@ -214,8 +216,8 @@ void attend_heads(const Attention& p, int64_t chunk, int64_t head) {
     mix<kHeads, kMixVectors>(weights, kHeads, values + at + column, stride, count, later + column * kChunkPositions,
                              part + column, size, std::make_integer_sequence<int, kHeads * kMixVectors>{});
   for (; column < p.head_dim; column += kFloats)
-    mix<kHeads, 1>(weights, kHeads, values + at + column, stride, count, later + column * kChunkPositions, part + column, size,
-                   std::make_integer_sequence<int, kHeads>{});
+    mix<kHeads, 1>(weights, kHeads, values + at + column, stride, count, later + column * kChunkPositions,
+                   part + column, size, std::make_integer_sequence<int, kHeads>{});
   for (int h = 0; h < kHeads; ++h) {
     float* const tail = part + h * size + p.head_dim;
     tail[0] = largest[h], tail[1] = totals[h];

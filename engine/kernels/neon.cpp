@@ -50,6 +50,7 @@ constexpr int kScoreKeys = 4;
 
 }  // namespace
 
-const Kernel kNeon = {"neon", kTileRows, kTaskBytes, quantize, copy, multiply, attend, merge, attend_tile, multiply_table};
+const Kernel kNeon = {"neon", kTileRows, kTaskBytes, quantize, copy, multiply,
+                      attend, merge, attend_tile, multiply_table};
 
 }  // namespace bitnet

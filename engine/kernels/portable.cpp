@@ -75,6 +75,7 @@ constexpr int kScoreKeys = 2;
 
 }  // namespace
 
-const Kernel kPortable = {"portable", kTileRows, kTaskBytes, quantize, copy, multiply, attend, merge, attend_tile, multiply_table};
+const Kernel kPortable = {"portable", kTileRows, kTaskBytes, quantize, copy, multiply,
+                          attend, merge, attend_tile, multiply_table};
 
 }  // namespace bitnet
