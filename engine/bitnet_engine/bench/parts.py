@@ -18,7 +18,7 @@ from bitnet_engine.layers import rms_norm
 from bitnet_engine.linears import linears
 from bitnet_engine.model import GATE_UP, QKV, Graph, Layers, Weights, last_head
 from bitnet_engine.numerics import Numerics
-from bitnet_engine.packing import Linear, one_of
+from bitnet_engine.packing import Linear, PackedTernary, one_of, ternary_matmul
 
 
 def widths(layers: Layers) -> tuple[int, ...]:
@@ -103,3 +103,15 @@ def norms(
         return total, None
 
     return jax.lax.scan(block, jnp.float32(0), jnp.arange(config.layers))[0]
+
+
+@jax.jit
+def fallback(q: Int[Array, "1 features"], w: PackedTernary) -> Int[Array, "1 out"]:
+    """Return the sums of one row as they are computed from slabs, where no native kernel runs."""
+    return ternary_matmul(q, w)
+
+
+@jax.jit
+def int8_dot(q: Int[Array, "1 features"], trits: Int[Array, "out features"]) -> Int[Array, "1 out"]:
+    """Return the same sums from unpacked trits, by the dot that anybody would write first."""
+    return jax.lax.dot_general(q, trits, (((1,), (1,)), ((), ())), preferred_element_type=jnp.int32)
