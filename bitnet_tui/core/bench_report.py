@@ -24,7 +24,7 @@ FILE = "bench.json"
 
 GROUPS: dict[str, tuple[str, ...]] = {
     "speed": ("decode", "prefill", "ttft"),
-    "parts": ("body", "attention", "head", "norms"),
+    "parts": ("body", "attention", "head", "norms", "fallback", "int8-dot"),
     "start": ("load", "compile", "first-token", "memory", "peak-memory"),
     "machine": ("read", "peak"),
 }

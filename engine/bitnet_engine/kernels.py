@@ -1,7 +1,7 @@
 """Which code multiplies trits in this process: the native CPU kernel, Pallas on a TPU, or else XLA.
 
     kernels.backend().describe()                     # "native avx512-vnni", or "xla (the kernel was not built)"
-    kernels.bitlinear(x, codes, scale, layer, rows)  # only where backend().name is "native"
+    kernels.bitlinears(x, [(codes, scale, layer, rows)])     # only where backend().name is "native"
 
 The environment chooses: BITNET_KERNEL is `auto` (the default), `native` (an error where it cannot run) or `xla`;
 BITNET_KERNEL_ISA names one of the instruction sets that run here. Results are the same bits whichever runs.
@@ -11,6 +11,7 @@ Knows the kernel's layout (engine/kernels/layout.h) and nothing of models; `pack
 import ctypes
 import os
 import re
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
@@ -28,7 +29,7 @@ from bitnet_engine.errors import BitnetError, SettingError
 LIBRARY = "libbitnet_kernels.so"
 CHOICES = ("auto", "native", "xla")
 HANDLERS = (
-    "bitnet_bitlinear",
+    "bitnet_bitlinears",
     "bitnet_ternary_matmul",
     "bitnet_attend_decode",
     "bitnet_attend_prompt",
@@ -182,17 +183,17 @@ def unpack(codes: UInt8[Array, "*stack blocks bytes"], rows: int, columns: int) 
     return trits[..., :rows, :columns]
 
 
-def bitlinear(
-    x: Float[Array, "seq features"],
-    codes: UInt8[Array, "*stack blocks bytes"],
-    scale: Float[Array, ""],
-    layer: Int[Array, ""],
-    rows: int,
-) -> Float[Array, "seq rows"]:
-    """Return `packing.bitlinear` of x and matrix `layer` of the stack, by the native kernel."""
-    result = jax.ShapeDtypeStruct((x.shape[0], rows), jnp.float32)
-    call = jax.ffi.ffi_call("bitnet_bitlinear", (result, _records(x)), vmap_method="sequential")
-    return call(x, codes, scale, layer, isa=backend().isa)[0]
+Tiles = tuple[UInt8[Array, "... _ bytes"], Float[Array, ""], Int[Array, ""], int]
+"""A matrix in the kernel's layout, or a stack of them: codes, the scale and the layer of the one meant, its rows."""
+
+
+def bitlinears(x: Float[Array, "seq features"], matrices: Sequence[Tiles]) -> list[Float[Array, "seq _"]]:
+    """Return `packing.bitlinear` of x and each matrix, by one call of the native kernel, which quantises x once."""
+    results = [jax.ShapeDtypeStruct((x.shape[0], rows), jnp.float32) for *_, rows in matrices]
+    call = jax.ffi.ffi_call("bitnet_bitlinears", [_records(x), *results], vmap_method="sequential")
+    operands = [operand for *operands, _ in matrices for operand in operands]
+    _, *products = call(x, *operands, isa=backend().isa)
+    return products
 
 
 def ternary_matmul(

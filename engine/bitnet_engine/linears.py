@@ -1,11 +1,13 @@
 """One linear layer for every kind of matrix and every numerics.
 
     y = linear(x, w, Numerics.EXACT_INT8, "autobitlinear")        # [seq, in] → [seq, out]
+    q, k, v = linears(x, [wq, wk, wv], numerics, kind)            # of one x, together
 
 The linear class is the model's: `float` was trained without int8 activations. The numerics decide how the others'
 are rounded. The default is `packing.bitlinear`; the rest is here.
 """
 
+from collections.abc import Sequence
 from functools import partial
 
 import jax
@@ -19,6 +21,7 @@ from bitnet_engine.packing import (
     Linear,
     PackedTernary,
     bitlinear,
+    bitlinears,
     finite_rows,
     ternary_matmul,
     unpack,
@@ -57,6 +60,16 @@ def linear(
     if numerics is Numerics.HF_BF16:
         return to_bfloat16(_dot(x, to_bfloat16(_weights(w)).T))
     return float_linear(x, w)
+
+
+def linears(
+    x: Float[Array, "seq features"], ws: Sequence[Linear], numerics: Numerics, kind: LinearClass
+) -> list[Float[Array, "seq _"]]:
+    """Return `linear` of x and each matrix: ternary ones in one call, which quantises x once and waits once."""
+    ternary = [w for w in ws if isinstance(w, PackedTernary)]
+    if numerics is Numerics.EXACT_INT8 and kind != "float" and len(ternary) == len(ws):
+        return bitlinears(x, ternary)
+    return [linear(x, w, numerics, kind) for w in ws]
 
 
 def float_linear(x: Float[Array, "seq features"], w: Linear) -> Float[Array, "seq out"]:

@@ -25,13 +25,15 @@ from bitnet_engine.attending import KVCache, Phase, Rows, attend
 from bitnet_engine.config import Config
 from bitnet_engine.errors import BitnetError
 from bitnet_engine.layers import Keep, activate, as_is, rms_norm, rope, rope_tables
-from bitnet_engine.linears import linear, table_product, to_bfloat16
+from bitnet_engine.linears import linears, table_product, to_bfloat16
 from bitnet_engine.naming import PROJECTIONS
 from bitnet_engine.numerics import CacheType, Numerics
 from bitnet_engine.packing import Linear, PackedTernary, one_of
 from bitnet_engine.sharding import ONE_DEVICE, WHOLE, Split
 from bitnet_engine.tokenizer import Tokenizer
 
+QKV, GATE_UP = ("attn_q", "attn_k", "attn_v"), ("ffn_gate", "ffn_up")
+"""Matrices that multiply one input, and are multiplied together."""
 SMALLEST_BUCKET = 32
 Tap = Callable[[str, Array], Array]
 """Sees a result by name, and hands it on; `capturing` keeps what it sees."""
@@ -225,13 +227,28 @@ class Graph:
         """Whether the native kernel may compute floats too: the head of one row, and attention where none is scored."""
         return self.numerics is not Numerics.HF_BF16 and kernels.backend().name == "native"
 
-    def linear(self, x: Float[Array, "seq features"], layer: Layers, part: str) -> Float[Array, "seq out"]:
-        """Return x, through the norm of its own where the matrix has one, times the matrix `part` of `layer`."""
-        if (eps := self.config.input_norm_eps) is not None:
-            x = self.tap(f"{part}_norm_in", rms_norm(x, layer.input_norms[part], eps, self.keep))
-        y = linear(x, layer.linears()[part], self.numerics, self.config.linear_class)
-        whole = self.split.gathers(part)
-        return self.tap(RESULTS[part], self.split.whole(y, self.config.block_shapes()[part][0]) if whole else y)
+    def linears(
+        self, x: Float[Array, "seq features"], layer: Layers, parts: Sequence[str]
+    ) -> list[Float[Array, "seq _"]]:
+        """Return x, through the norm of its own where a matrix has one, times each of these matrices of `layer`."""
+        if (eps := self.config.input_norm_eps) is None:
+            return self._products(x, layer, parts)
+        products = []
+        for part in parts:
+            own = self.tap(f"{part}_norm_in", rms_norm(x, layer.input_norms[part], eps, self.keep))
+            products += self._products(own, layer, [part])
+        return products
+
+    def _products(
+        self, x: Float[Array, "seq features"], layer: Layers, parts: Sequence[str]
+    ) -> list[Float[Array, "seq _"]]:
+        matrices, outs = layer.linears(), self.config.block_shapes()
+        products = linears(x, [matrices[part] for part in parts], self.numerics, self.config.linear_class)
+        whole = [
+            self.split.whole(y, outs[part][0]) if self.split.gathers(part) else y
+            for part, y in zip(parts, products, strict=True)
+        ]
+        return [self.tap(RESULTS[part], y) for part, y in zip(parts, whole, strict=True)]
 
     def norm(self, name: str, x: Float[Array, "*rows features"], gain: Array | None) -> Float[Array, "*rows features"]:
         """Return the norm of x, the result `name`; x itself where the graph has no such norm."""
@@ -280,7 +297,7 @@ def block(
     mixed, all_k, all_v = attend(graph.phase, graph.native, graph.keep, q, k, v, (all_k, all_v), positions, index)
     mixed = graph.split.whole_heads(mixed)
     mixed = graph.norm("attn_sub_norm", graph.tap("kqv_out", mixed), layer.attn_sub_norm)
-    hidden = graph.tap("ffn_inp", graph.keep(hidden + graph.linear(mixed, layer, "attn_output")))
+    hidden = graph.tap("ffn_inp", graph.keep(hidden + graph.linears(mixed, layer, ["attn_output"])[0]))
     hidden = graph.tap("l_out", graph.keep(hidden + _feed_forward(graph, layer, hidden)))
     return hidden, all_k, all_v
 
@@ -289,19 +306,18 @@ def _qkv(
     graph: Graph, layer: Layers, hidden: Float[Array, "seq embed"], tables: tuple[Array, Array]
 ) -> tuple[Float[Array, "seq heads head_dim"], Rows, Rows]:
     c, x = graph.config, graph.norm("attn_norm", hidden, layer.attn_norm)
-    q = graph.linear(x, layer, "attn_q").reshape(-1, c.heads, c.head_dim)
-    k = graph.linear(x, layer, "attn_k").reshape(-1, c.kv_heads, c.head_dim)
-    v = graph.linear(x, layer, "attn_v").reshape(-1, c.kv_heads, c.head_dim)
+    q, k, v = (y.reshape(y.shape[0], -1, c.head_dim) for y in graph.linears(x, layer, QKV))
     q, k = graph.norm("Qcur_normed", q, layer.attn_q_norm), graph.norm("Kcur_normed", k, layer.attn_k_norm)
     return graph.tap("q_rope", rope(q, *tables, graph.keep)), graph.tap("k_rope", rope(k, *tables, graph.keep)), v
 
 
 def _feed_forward(graph: Graph, layer: Layers, hidden: Float[Array, "seq embed"]) -> Float[Array, "seq embed"]:
     x = graph.norm("ffn_norm", hidden, layer.ffn_norm)
-    gate = activate(graph.linear(x, layer, "ffn_gate"), graph.config.activation, graph.keep)
-    gated = graph.split.whole(graph.keep(gate * graph.linear(x, layer, "ffn_up")), graph.config.ffn)
+    gate, up = graph.linears(x, layer, GATE_UP)
+    gate = activate(gate, graph.config.activation, graph.keep)
+    gated = graph.split.whole(graph.keep(gate * up), graph.config.ffn)
     gated = graph.tap("ffn_gate_par", gated)
-    return graph.linear(graph.norm("ffn_sub_norm", gated, layer.ffn_sub_norm), layer, "ffn_down")
+    return graph.linears(graph.norm("ffn_sub_norm", gated, layer.ffn_sub_norm), layer, ["ffn_down"])[0]
 
 
 def head(graph: Graph, weights: Weights, hidden: Float[Array, "seq embed"]) -> Float[Array, "seq vocab"]:

@@ -8,6 +8,7 @@ f·in/4 + j, so that unpacking one field gives a contiguous slab of columns and 
 kernel (`kernels`). Which one a PackedTernary has is settled when it is made; results are the same bits.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from math import lcm
 
@@ -261,12 +262,20 @@ def bitlinear(x: Float[Array, "seq features"], w: PackedTernary) -> Float[Array,
     division by a broadcast anyway.
     """
     if w.tiled is not None:
-        return kernels.bitlinear(x, w.codes, w.scale, _layer(w), w.tiled)
+        return bitlinears(x, [w])[0]
     q, scale = quantize_activations(x)
     y = ternary_matmul(q, w).astype(jnp.float32) * (1 / scale)[:, None] * w.scale
     # Changes nothing but that y is used twice, without which LLVM rounds it and the residual's addition as one: other
     # bits than transformers' and the native kernel's. XLA removes its own barriers before that.
     return jnp.where(jnp.isnan(y), jnp.nan, y)
+
+
+def bitlinears(x: Float[Array, "seq features"], ws: Sequence[PackedTernary]) -> list[Float[Array, "seq _"]]:
+    """Return `bitlinear` of x and each matrix; the native kernel multiplies all of them in one call."""
+    tiles = [(w.codes, w.scale, _layer(w), w.tiled) for w in ws if w.tiled is not None]
+    if len(tiles) == len(ws):
+        return kernels.bitlinears(x, tiles)
+    return [bitlinear(x, w) for w in ws]
 
 
 def _layer(w: PackedTernary) -> Int[Array, ""]:

@@ -16,8 +16,8 @@
 namespace bitnet {
 
 // One loop over [0, count), shared out in equal ranges. A thread takes pieces from the front of its own, so that it
-// streams one run of memory; one that is through takes pieces from the backs of the others'. A piece is a part of what
-// is left: an atomic operation stalls the loads behind it, and one a block would cost a tenth of a product with one row.
+// streams one run of memory; one that is through takes pieces from the backs of the others'. A piece is half of what is
+// left: an atomic operation stalls the loads behind it, and one a block would cost a tenth of a product with one row.
 class Loop {
  public:
   template <typename Work>
@@ -39,7 +39,7 @@ class Loop {
   bool done() const { return left_.load(std::memory_order_acquire) == 0; }
 
  private:
-  static constexpr int64_t kPart = 4;
+  static constexpr int64_t kPart = 2;
 
   // Both ends in one word, so that one exchange takes a piece; on a cache line of its own, which few threads write.
   struct alignas(64) Range {

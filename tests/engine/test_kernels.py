@@ -11,7 +11,7 @@ import bitnet_engine as engine
 from bitnet_engine import kernels, packing, provenance
 from bitnet_engine.errors import BitnetError, SettingError
 from bitnet_engine.kernels import Backend
-from bitnet_engine.packing import PackedTernary, bitlinear, ternary_matmul
+from bitnet_engine.packing import PackedTernary, bitlinear, bitlinears, ternary_matmul
 
 ISAS = kernels.isas() if kernels.backend().name == "native" else ()
 XLA = Backend("xla", why="a test")
@@ -139,6 +139,22 @@ def test_the_kernel_reads_the_layer_it_is_told(use):
         assert np.array_equal(bits(found), bits(expected))
     with pytest.raises(jax.errors.JaxRuntimeError, match="layer 3 is not in the stack"):
         bitlinear(x, stacked.at(jnp.int32(3))).block_until_ready()
+
+
+@native
+@every_isa
+@pytest.mark.parametrize("rows", [1, 7, 40])
+def test_matrices_of_one_input_are_multiplied_as_each_alone(use, isa, rows):
+    """Red when a call of several mixes up their blocks, scales or layers: sizes differ, and one is a stack."""
+    use(Backend("native", isa))
+    random = np.random.default_rng(rows)
+    x = jnp.asarray(random.normal(size=(rows, 50)).astype(np.float32))
+    trits = [random.integers(-1, 2, (out, 50)).astype(np.int8) for out in (70, 1, 128, 33)]
+    alone = [PackedTernary.from_trits(one, scale) for one, scale in zip(trits, (0.5, 1.0, 2.0, 3.0), strict=True)]
+    ws = [*alone[:3], packing.stack([PackedTernary.from_trits(-trits[3], 1.0), alone[3]]).at(jnp.int32(1))]
+    found = jax.jit(bitlinears)(x, ws)
+    expected = [bitlinear(x, w) for w in alone]
+    assert all(np.array_equal(bits(one), bits(other)) for one, other in zip(found, expected, strict=True))
 
 
 @native

@@ -16,6 +16,8 @@ A case is one operation that can be repeated. Knows no engine: `ours` and `llama
 | attention | of one row, in every block, over `position` rows of the cache |
 | head | the logits of one row |
 | norms | every norm of every block, of one row |
+| fallback | one packed matrix of the shape of ffn_up times one row, by what runs where there is no native kernel |
+| int8-dot | the same product by XLA's dot of unpacked int8, which the fallback is there to beat |
 | load, compile, first-token, memory, peak-memory | once in a fresh process |
 """
 
@@ -34,6 +36,8 @@ Kind = Literal[
     "attention",
     "head",
     "norms",
+    "fallback",
+    "int8-dot",
     "load",
     "compile",
     "first-token",
@@ -117,6 +121,8 @@ class Settings:
             *(Case("attention", position=position) for position in dict.fromkeys((positions[0], positions[-1]))),
             Case("head"),
             Case("norms"),
+            Case("fallback"),
+            Case("int8-dot"),
         )
 
     def limits(self, units: tuple[str, ...]) -> tuple[Case, ...]:

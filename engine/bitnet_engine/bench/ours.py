@@ -27,7 +27,7 @@ from bitnet_engine.bench.timing import Operation
 from bitnet_engine.formats import I2SLayout
 from bitnet_engine.loading import load
 from bitnet_engine.model import Model
-from bitnet_engine.packing import PackedTernary
+from bitnet_engine.packing import PackedTernary, pack
 from bitnet_engine.provenance import stamp
 
 _CHUNK = 1 << 22
@@ -79,6 +79,8 @@ class Ours:
             "attention": lambda: self._attention(case),
             "head": self._head,
             "norms": self._norms,
+            "fallback": lambda: self._one_row(case),
+            "int8-dot": lambda: self._one_row(case),
         }
         return makers[case.kind]()
 
@@ -148,6 +150,17 @@ class Ours:
             parts.norms(model.config, model.numerics, model.weights.layers, inputs).block_until_ready()
 
         return Operation(run)
+
+    def _one_row(self, case: Case) -> Operation:
+        # Random, not the model's: a model in the kernel's tiles would have to be unpacked.
+        c, random = self._model.config, np.random.default_rng(SEED)
+        trits = random.integers(-1, 2, (c.ffn, c.embed), np.int8)
+        q = jnp.asarray(random.integers(-127, 128, (1, c.embed), np.int8))
+        if case.kind == "int8-dot":
+            dense = jnp.asarray(trits)
+            return Operation(lambda: parts.int8_dot(q, dense).block_until_ready(), bytes=float(trits.nbytes))
+        packed = PackedTernary(jnp.asarray(pack(trits)), jnp.float32(1), c.embed)
+        return Operation(lambda: parts.fallback(q, packed).block_until_ready(), bytes=float(packed.codes.nbytes))
 
     def _room(self, case: Case) -> int:
         """Return the rows of a case's cache: as many for all positions, so that they differ in nothing else."""

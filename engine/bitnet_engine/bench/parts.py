@@ -15,10 +15,10 @@ from jaxtyping import Array, Float, Int
 from bitnet_engine.attending import KVCache, attend
 from bitnet_engine.config import Config
 from bitnet_engine.layers import rms_norm
-from bitnet_engine.linears import linear
-from bitnet_engine.model import Graph, Layers, Weights, last_head
+from bitnet_engine.linears import linears
+from bitnet_engine.model import GATE_UP, QKV, Graph, Layers, Weights, last_head
 from bitnet_engine.numerics import Numerics
-from bitnet_engine.packing import Linear, one_of
+from bitnet_engine.packing import Linear, PackedTernary, one_of, ternary_matmul
 
 
 def widths(layers: Layers) -> tuple[int, ...]:
@@ -39,11 +39,16 @@ def _one(values: Float[Array, "*shape"]) -> Float[Array, ""]:
 def body(
     config: Config, numerics: Numerics, layers: Layers, inputs: dict[int, Float[Array, "seq features"]]
 ) -> Float[Array, ""]:
-    """Multiply every matrix of every block with the rows of its width in `inputs`."""
+    """Multiply every matrix of every block with the rows of its width in `inputs`, together as the model does."""
+    groups = (QKV, ("attn_output",), GATE_UP, ("ffn_down",))
+    together = groups if config.input_norm_eps is None else [(part,) for part in layers.linears()]
 
     def block(total: Float[Array, ""], index: Int[Array, ""]) -> tuple[Float[Array, ""], None]:
-        for matrix in layers.at(index).linears().values():
-            total += _one(linear(inputs[_features(matrix)], matrix, numerics, config.linear_class))
+        matrices = layers.at(index).linears()
+        for group in together:
+            x = inputs[_features(matrices[group[0]])]
+            for y in linears(x, [matrices[part] for part in group], numerics, config.linear_class):
+                total += _one(y)
         return total, None
 
     return jax.lax.scan(block, jnp.float32(0), jnp.arange(config.layers))[0]
@@ -98,3 +103,15 @@ def norms(
         return total, None
 
     return jax.lax.scan(block, jnp.float32(0), jnp.arange(config.layers))[0]
+
+
+@jax.jit
+def fallback(q: Int[Array, "1 features"], w: PackedTernary) -> Int[Array, "1 out"]:
+    """Return the sums of one row as they are computed from slabs, where no native kernel runs."""
+    return ternary_matmul(q, w)
+
+
+@jax.jit
+def int8_dot(q: Int[Array, "1 features"], trits: Int[Array, "out features"]) -> Int[Array, "1 out"]:
+    """Return the same sums from unpacked trits, by the dot that anybody would write first."""
+    return jax.lax.dot_general(q, trits, (((1,), (1,)), ((), ())), preferred_element_type=jnp.int32)

@@ -1,13 +1,15 @@
 """Cases and settings, conditions of a sample, and the probes of the machine."""
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from bitnet_engine import kernels
-from bitnet_engine.bench import machine, probes
+from bitnet_engine.bench import machine, parts, probes
 from bitnet_engine.bench.cases import ROOM, Case, Settings, prompt
 from bitnet_engine.bench.machine import Conditions, Watch, resident_bytes
 from bitnet_engine.bench.timing import Operation, Sampler
+from bitnet_engine.packing import PackedTernary, pack
 
 
 def test_cases_fit_the_model():
@@ -111,3 +113,14 @@ def test_a_case_is_named_by_what_it_is():
     assert Case("decode", position=64, batch=4).key == "decode@64x4"
     assert Case("attention", position=ROOM).key == "attention@64"
     assert Case("ttft", rows=32).key == "ttft[32]"
+
+
+def test_the_fallback_and_the_dot_beside_it_are_one_product():
+    """Red when the ratio of the two compares different work."""
+    random = np.random.default_rng(0)
+    trits = random.integers(-1, 2, (33, 64), np.int8)
+    q = random.integers(-127, 128, (1, 64), np.int8)
+    packed = PackedTernary(jnp.asarray(pack(trits)), jnp.float32(1), 64)
+    expected = q.astype(np.int32) @ trits.T.astype(np.int32)
+    assert np.array_equal(parts.fallback(jnp.asarray(q), packed), expected)
+    assert np.array_equal(parts.int8_dot(jnp.asarray(q), jnp.asarray(trits)), expected)
