@@ -1,6 +1,6 @@
 """The line of keys at the bottom: as many as fit, and always the way to the others and the way out.
 
-    yield KeyFooter()                 # ←→ token  n next difference  w worst  ? help  q quit
+    yield KeyFooter()                 # ←→ token  n difference  w worst  ? help  q quit
 
 A screen's keys stand in the order of its bindings; where the terminal is narrow the last of them go first.
 """
