@@ -27,6 +27,8 @@ class KeyFooter(Footer):
 
     async def recompose(self) -> None:
         """Make the keys anew where they are others than those on the screen: most changes of focus change none."""
+        if not self.is_attached:  # its screen was closed meanwhile, and says no more which keys it has
+            return
         if [_facts(key) for key in self._fitting()] != [_facts(key) for key in self.query(FooterKey)]:
             await super().recompose()
 
