@@ -117,6 +117,8 @@ class BitnetApp(ConfiguredApp):
         .field { color: $text-muted; margin-top: 1; }
         .problem { color: $error; margin-top: 1; }
         .keys { color: $text-muted; margin-top: 1; }
+        &.-low .field, &.-low .problem, &.-low .keys { margin-top: 0; }
+        .box > .keys { dock: bottom; background: $surface; }
         .about { margin-bottom: 1; }
         Input { background: $panel; }
     }
@@ -387,14 +389,16 @@ class BitnetApp(ConfiguredApp):
                 self.open_path(answer["path"])
 
         hint = "a .gguf file, a model folder, or a recorded run"
-        self.push_screen(FormScreen("open", [Field("path", "path", placeholder=hint)]), opened)
+        field = Field("path", "path", placeholder=hint, found=self._found_models())
+        self.push_screen(FormScreen("open", [field]), opened)
 
     def action_new_run(self) -> None:
         """Ask for a model and measure it, on Bench; anywhere else for two, and start a parity run of them."""
         if not self.one_run_only():
             return
         bench = isinstance(self.screen, BenchScreen)
-        form = new_bench_form(self.settings, self._likely_model()) if bench else self._new_run_form()
+        found, likely = self._found_models(), self._likely_model()
+        form = new_bench_form(self.settings, likely, found) if bench else self._new_run_form(likely, found)
 
         def filled(answers: dict[str, str] | None) -> None:
             if answers is not None:
@@ -402,14 +406,19 @@ class BitnetApp(ConfiguredApp):
 
         self.push_screen(form, filled)
 
-    def _new_run_form(self) -> FormScreen:
+    def _found_models(self) -> list[str]:
+        """Return the models that Home has found so far."""
+        home = self.get_screen_stack("home")[0]
+        return home.found_models if isinstance(home, HomeScreen) else []
+
+    def _new_run_form(self, likely: str, found: list[str]) -> FormScreen:
         """Return the form of a parity run: with both sides of the run that is shown, or with a likely reference."""
         view = self._parity.view if self._parity is not None else None
         if view is not None and view.reference and isinstance(self.screen, ParityScreen | LayersScreen):
             # What the run was asked for names the sides as one types them.
             sides = [str(view.request.get(side) or getattr(view, side)) for side in ("reference", "candidate")]
-            return new_run_form(self.settings, *sides)
-        return new_run_form(self.settings, self._likely_model())
+            return new_run_form(self.settings, *sides, found=found)
+        return new_run_form(self.settings, likely, found=found)
 
     def _likely_model(self) -> str:
         """Return the model the user looks at: the one inspected, also from Parity, or the one highlighted at Home."""

@@ -10,6 +10,7 @@
 Strings for display are safe. Knows nothing of colours and widths.
 """
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
@@ -20,7 +21,7 @@ from bitnet_tui.core.bench_report import GROUPS, BenchArtifact, Measured
 from bitnet_tui.core.bench_text import amount, figure_of, interval, ratio_text, threads_text
 from bitnet_tui.core.events import Event
 from bitnet_tui.core.inspect_view import Row
-from bitnet_tui.core.run_state import RunState, Stage, active, ended, error_of, take_stage
+from bitnet_tui.core.run_state import RunState, RunView, Stage, active, take_stage
 from bitnet_tui.core.session import BitnetError
 from bitnet_tui.core.text import duration, safe
 
@@ -47,25 +48,32 @@ class BenchRow:
         return f"{self.case} {self.threads}"
 
 
-class BenchView:
+_DECADES = 3
+"""Powers of ten that a bar spans."""
+
+
+def _by_powers(share: float) -> float:
+    return max(0.0, 1 + math.log10(share) / _DECADES) if share > 0 else 0.0
+
+
+class BenchView(RunView):
     """The state of one benchmark."""
 
     def __init__(self) -> None:
-        self.id = ""
+        super().__init__()
         self.model = ""
         """The path that is measured."""
         self.request: dict[str, Any] = {}
         """What was asked for, as `core.session.run` takes it; empty where nothing says."""
-        self.state = RunState.WAITING
         self.stages: list[Stage] = []
         self.artifact: BenchArtifact | None = None
-        self.errors: list[tuple[int, str]] = []
-        """Exit code and message of every error."""
         self.group = SHOWN_GROUPS[0]
         self.by_case = False
         """Whether the threads of a case stand together, and not the cases of a number of threads."""
         self.absolute = False
         """Whether bars are values beside the largest of their unit, and not shares of what the machine allows."""
+        self.logarithmic = False
+        """Whether bars are by powers of ten: full at 1, empty at a thousandth."""
         self.with_intervals = True
         self.history: list[BenchRun] = []
         """Earlier runs of the same model on the same machine, the oldest first."""
@@ -76,21 +84,16 @@ class BenchView:
     # ---- events -------------------------------------------------------------------------------------
 
     @property
-    def live(self) -> bool:
-        """Whether the stream has not said how the run ended."""
-        return self.state.open
-
-    @property
     def count(self) -> int:
         """How many samples have arrived."""
         return sum(map(len, self._samples.values()))
 
     def feed(self, event: Event) -> None:
         """Take in one event; kinds it does not know are ignored."""
+        super().feed(event)
         kind = event["event"]
         if kind == "run.start":
-            self.state = RunState.RUNNING
-            self.id, self.model = str(event.get("id", "")), str(event.get("path", ""))
+            self.model = str(event.get("path", ""))
             request = event.get("request")
             self.request = dict(request) if isinstance(request, dict) else {}
         elif kind == "stage":
@@ -99,15 +102,6 @@ class BenchView:
             self._sample(event)
         elif kind == "report":
             self._report(event.get("report"))
-        elif kind == "error":
-            self.errors.append(error_of(event))
-        elif kind == "run.end":
-            self.state = ended(event)
-
-    def finish(self) -> None:
-        """Note that no event will follow. A stream without `run.end` was interrupted."""
-        if self.live:
-            self.state = RunState.INTERRUPTED
 
     def _sample(self, event: Event) -> None:
         seconds, threads = event.get("seconds"), event.get("threads")
@@ -201,6 +195,7 @@ class BenchView:
 
     def _row(self, one: Measured, largest: float, change: Change | None) -> BenchRow:
         fill = (one.value or 0.0) / largest if self.absolute and largest else one.share
+        fill = _by_powers(fill) if self.logarithmic and fill is not None else fill
         share = "" if one.share is None else f"{one.share:.0%}"
         bounds = interval(one.interval) if self.with_intervals and one.interval is not None else ""
         facts = f"{bounds:<17}{share:>5}" if self.with_intervals else f"{share:>5}"

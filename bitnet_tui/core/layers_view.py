@@ -19,7 +19,7 @@ from bitnet_tui.core.events import Event
 from bitnet_tui.core.finding_text import causes, first_text, proof_text, repaired_text, unexplained
 from bitnet_tui.core.inspect_view import Row
 from bitnet_tui.core.parity_view import ParityView
-from bitnet_tui.core.run_state import RunState, ended, error_of
+from bitnet_tui.core.run_state import RunView
 from bitnet_tui.core.session import BitnetError, side_path
 from bitnet_tui.core.text import safe
 
@@ -122,45 +122,32 @@ def diagnosis_of(view: ParityView, index: int) -> dict[str, Any] | str:
     return {**asked, **{name: request[name] for name in kept if name in request}}
 
 
-class LayersView:
+class LayersView(RunView):
     """The state of one diagnosis."""
 
     def __init__(self) -> None:
-        self.id = ""
-        self.state = RunState.WAITING
-        self.errors: list[tuple[int, str]] = []
+        super().__init__()
         self.steps: dict[str, tuple[str, int, int]] = {}
         """By work: what of, its number, and how many there are."""
         self.report: Mapping[str, Any] | None = None
         self.grid = Grid([])
-        self.count = 0
-        """Steps that have been told."""
+        self._told = 0
 
     @property
-    def live(self) -> bool:
-        """Whether the stream has not said how the run ended."""
-        return self.state.open
+    def count(self) -> int:
+        """How many steps have been told."""
+        return self._told
 
     def feed(self, event: Event) -> None:
         """Take in one event; kinds it does not know are ignored."""
+        super().feed(event)
         kind = event["event"]
-        if kind == "run.start":
-            self.state, self.id = RunState.RUNNING, str(event.get("id", ""))
-        elif kind == "tensor":
-            self.count += 1
+        if kind == "tensor":
+            self._told += 1
             self.steps[safe(str(event["work"]), 20)] = (safe(str(event["name"]), 60), event["index"], event["count"])
         elif kind == "report":
             report: Mapping[str, Any] = event["report"]
             self.report, self.grid = report, Grid([_operation(one) for one in report["operations"]])
-        elif kind == "error":
-            self.errors.append(error_of(event))
-        elif kind == "run.end":
-            self.state = ended(event)
-
-    def finish(self) -> None:
-        """Note that no event will follow."""
-        if self.live:
-            self.state = RunState.INTERRUPTED
 
     def summary(self) -> list[str]:
         """Return the lines that stay in the scrollback: the verdict and the first sentence."""

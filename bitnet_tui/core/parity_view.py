@@ -18,7 +18,7 @@ import numpy as np
 
 from bitnet_tui.core.events import Event
 from bitnet_tui.core.measures import TAU, Measure
-from bitnet_tui.core.run_state import RunState, Stage, active, ended, error_of, take_stage
+from bitnet_tui.core.run_state import RunState, RunView, Stage, active, take_stage
 from bitnet_tui.core.text import number, safe
 from bitnet_tui.core.token_table import TokenTable
 
@@ -66,13 +66,12 @@ class RankRow:
     moved: int | None
 
 
-class ParityView:
+class ParityView(RunView):
     """The state of one parity run."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.tokens = TokenTable()
-        self.state = RunState.WAITING
-        self.id = ""
         self.reference = ""
         self.candidate = ""
         self.profile = ""
@@ -81,8 +80,6 @@ class ParityView:
         self.planned: int | None = None
         self.stages: list[Stage] = []
         self.verdict: str | None = None
-        self.errors: list[tuple[int, str]] = []
-        """Exit code and message of every `error` event."""
         self.warnings: list[str] = []
         """What the run says before its numbers: the settings in which the two files differ, say."""
         self.measure: Measure = TAU
@@ -97,6 +94,7 @@ class ParityView:
 
     def feed(self, event: Event) -> None:
         """Take in one event; kinds it does not know are ignored."""
+        super().feed(event)
         kind = event["event"]
         if kind == "token":
             self.state = RunState.RUNNING
@@ -113,28 +111,15 @@ class ParityView:
             self._gates[str(event.get("gate"))] = event
         elif kind == "warn":
             self.warnings.append(safe(str(event.get("message", "")), 300))
-        elif kind == "error":
-            self.errors.append(error_of(event))
         elif kind == "run.end":
-            self._end(event)
-
-    def finish(self) -> None:
-        """Note that no event will follow. A stream without `run.end` was interrupted."""
-        if self.live:
-            self.state = RunState.INTERRUPTED
+            verdict = event.get("verdict")
+            self.verdict = verdict if isinstance(verdict, str) else None
 
     def _start(self, event: Event) -> None:
-        self.state = RunState.RUNNING
-        self.id = str(event.get("id", ""))
         self.profile = str(event.get("profile", ""))
         self.reference, self.candidate = (_side(event.get(side)) for side in ("reference", "candidate"))
         request = event.get("request")
         self.request = dict(request) if isinstance(request, dict) and _names_sides(request) else {}
-
-    def _end(self, event: Event) -> None:
-        self.state = ended(event)
-        verdict = event.get("verdict")
-        self.verdict = verdict if isinstance(verdict, str) else None
 
     # ---- numbers ------------------------------------------------------------------------------------
 
@@ -142,11 +127,6 @@ class ParityView:
     def count(self) -> int:
         """How many tokens have arrived."""
         return len(self.tokens)
-
-    @property
-    def live(self) -> bool:
-        """Whether the stream has not said how the run ended."""
-        return self.state.open
 
     @property
     def active_stage(self) -> str | None:

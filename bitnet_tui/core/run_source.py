@@ -10,47 +10,13 @@ Live and replay differ in this and in nothing else. Knows no screen.
 import time
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Protocol
 
 from bitnet_tui.core.events import Event
 from bitnet_tui.core.feed import Feed, Live
+from bitnet_tui.core.run_state import RunView
 from bitnet_tui.core.store import Store
 
 _BATCH = 1000
-
-
-class RunView(Protocol):
-    """What takes the events of a run."""
-
-    id: str
-    """Of the run; empty until the stream says it."""
-
-    @property
-    def count(self) -> int:
-        """How many of what a run counts have arrived: tokens, samples, steps."""
-        ...
-
-    @property
-    def live(self) -> bool:
-        """Whether the stream has not said how the run ended."""
-        ...
-
-    @property
-    def errors(self) -> list[tuple[int, str]]:
-        """Exit code and message of every error."""
-        ...
-
-    def feed(self, event: Event) -> None:
-        """Take in one event."""
-        ...
-
-    def finish(self) -> None:
-        """Note that no event will follow."""
-        ...
-
-    def summary(self) -> list[str]:
-        """Return the few lines that stay in the scrollback after the program; none before a run has begun."""
-        ...
 
 
 class RunSource:

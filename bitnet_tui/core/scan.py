@@ -53,14 +53,18 @@ def search_folders(named: Sequence[Path]) -> list[Path]:
 
 def find_models(folders: Iterable[Path]) -> Iterator[FoundModel | Scanned]:
     """Yield models below `folders` as they are found, and a `Scanned` after each folder; the last is done."""
-    read = 0
+    read, seen = 0, set[Path]()
     for top in folders:
         for folder, names, files in os.walk(top):
+            if Path(folder) in seen:  # the current folder may lie in another that is searched
+                names.clear()
+                continue
             if read == MAX_FOLDERS:
                 yield Scanned(read, done=True, complete=False)
                 return
             read += 1
             here = Path(folder)
+            seen.add(here)
             deep = len(here.relative_to(top).parts) >= MAX_DEPTH
             names[:] = [] if deep else sorted(n for n in names if n[0] != "." and n not in _SKIPPED)
             yield from _models_of(here, sorted(files))

@@ -45,13 +45,14 @@ class BenchScreen(RunScreen):
         "prompt of 512; ttft: the time to the first token; body, attention, head, norms: parts, each measured alone."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("m", "group", "other measures", id="bench.group"),
+        Binding("m", "group", "measures", id="bench.group"),
         Binding("b", "baseline", "baseline", id="bench.baseline"),
         Binding("a", "absolute", "absolute", id="bench.absolute"),
-        Binding("i", "intervals", "intervals", id="bench.intervals"),
-        Binding("x", "by_case", "by case", id="bench.by_case"),
+        Binding("l", "logarithmic", "log", id="bench.logarithmic"),
         Binding("r", "app.new_run", "new run", id="app.new_run"),
         Binding("e", "export", "export", id="app.export"),
+        Binding("i", "intervals", "intervals", id="bench.intervals"),
+        Binding("x", "by_case", "by case", id="bench.by_case"),
     ]
     DEFAULT_CSS = """
     BenchScreen {
@@ -116,7 +117,7 @@ class BenchScreen(RunScreen):
     def fresh(self) -> None:
         """Show a run that has no sample yet, with the choices made for the one before."""
         before, self.view = self.view, BenchView()
-        for name in ("group", "by_case", "absolute", "with_intervals"):
+        for name in ("group", "by_case", "absolute", "logarithmic", "with_intervals"):
             setattr(self.view, name, getattr(before, name))
         self.query_one(ErrorCard).hide()
         self.add_class("-opened")
@@ -157,6 +158,7 @@ class BenchScreen(RunScreen):
         box, listing = self.query_one(MeasureList), self.query_one("#list")
         box.show_rows(view.rows())
         bars = "beside the largest of their unit" if view.absolute else "of what the machine allows"
+        bars += ", by powers of ten to a thousandth" if view.logarithmic else ""
         doing = view.progress()[0]
         title = f"{view.group} · bars {bars}" if view.artifact is not None else f"samples so far · {doing}"
         listing.border_title = Content(title if view.artifact is not None or doing else "samples")
@@ -218,6 +220,11 @@ class BenchScreen(RunScreen):
     def action_absolute(self) -> None:
         """Draw bars as values, or as shares of what the machine allows."""
         self.view.absolute = not self.view.absolute
+        self._show()
+
+    def action_logarithmic(self) -> None:
+        """Draw bars by powers of ten, where a decode is not nothing beside a prefill, or as they are."""
+        self.view.logarithmic = not self.view.logarithmic
         self._show()
 
     def action_intervals(self) -> None:

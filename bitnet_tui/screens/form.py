@@ -59,6 +59,8 @@ class Field:
     label: str
     value: str = ""
     placeholder: str = ""
+    found: Sequence[str] = ()
+    """What was found around here that would do; a key puts one after another into the field."""
     check: Callable[[str], str | None] = existing
 
 
@@ -68,6 +70,7 @@ class FormScreen(ModalScreen[dict[str, str] | None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "cancel", "Cancel", id="form.cancel"),
         Binding("ctrl+y", "copy", "Copy the command", show=False, id="form.copy"),
+        Binding("ctrl+n", "found", "The next that was found", show=False, id="form.found"),
         Binding("up", "app.focus_previous", "Field before", show=False, id="form.previous"),
         Binding("down", "app.focus_next", "Next field", show=False, id="form.next"),
     ]
@@ -90,10 +93,15 @@ class FormScreen(ModalScreen[dict[str, str] | None]):
             yield Static(classes="problem")
             if self._preview is not None:
                 yield Static(id="command")
-            cancel, copy = (cast("BitnetApp", self.app).key_of(f"form.{name}") for name in ("cancel", "copy"))
-            between = " from any field · ↑↓ another" if len(self._fields) > 1 else ""
-            preview = f" · {copy} copies the command" if self._preview is not None else ""
-            yield Static(Content(f"⏎ go{between} · {cancel} cancel{preview}"), classes="keys")
+            yield Static(Content(self._keys()), classes="keys")
+
+    def _keys(self) -> str:
+        cancel, copy, found = (cast("BitnetApp", self.app).key_of(f"form.{n}") for n in ("cancel", "copy", "found"))
+        parts = ["⏎ go from any field" if len(self._fields) > 1 else "⏎ go"]
+        parts += ["↑↓ another"] if len(self._fields) > 1 else []
+        parts += [f"{found} a model found"] if any(field.found for field in self._fields) else []
+        parts += [f"{cancel} cancel", *([f"{copy} copies the command"] if self._preview is not None else [])]
+        return " · ".join(parts)
 
     def on_mount(self) -> None:
         """Begin at the first field that is empty."""
@@ -121,6 +129,18 @@ class FormScreen(ModalScreen[dict[str, str] | None]):
 
     def _answers(self) -> dict[str, str]:
         return {f.name: self.query_one(f"#field-{f.name}", Input).value.strip() for f in self._fields}
+
+    def action_found(self) -> None:
+        """Put the next path that was found into the field at hand, none that another field has."""
+        box = self.focused
+        here = next((field for field in self._fields if box is not None and box.id == f"field-{field.name}"), None)
+        if here is None or not isinstance(box, Input):
+            return
+        taken = {answer for name, answer in self._answers().items() if name != here.name}
+        choices = [path for path in here.found if path not in taken]
+        if choices:
+            at = choices.index(box.value) if box.value in choices else -1
+            box.value = choices[(at + 1) % len(choices)]
 
     def action_copy(self) -> None:
         """Copy the command that equals the answers so far."""

@@ -93,6 +93,11 @@ class HomeScreen(BaseScreen):
         chosen = self.query_one("#models", PickList).chosen
         return chosen.value if chosen else None
 
+    @property
+    def found_models(self) -> list[str]:
+        """The paths of the models that were found, as far as the scan has come."""
+        return [pick.value for pick in self.query_one("#models", PickList).picks]
+
     def selection_text(self) -> str:
         """Return the path of what is highlighted in the list with the focus."""
         chosen = self.focused.chosen if isinstance(self.focused, PickList) else None

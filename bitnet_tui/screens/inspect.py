@@ -42,6 +42,13 @@ _TICK = 1 / 20
 _BATCH = 1000
 
 
+_ORDERED = {"file": "as in the file", "size": "by size", "unusual": "the unusual first"}
+
+
+def _after(order: str) -> str:
+    return ORDERS[(ORDERS.index(order) + 1) % len(ORDERS)]
+
+
 class InspectScreen(BaseScreen):
     """One model file."""
 
@@ -62,6 +69,7 @@ class InspectScreen(BaseScreen):
         Binding("s", "scan", "scan", id="inspect.scan"),
         Binding("d", "diff", "diff", id="inspect.diff"),
         Binding("S", "sort", "sort", id="inspect.sort"),
+        Binding("r", "app.new_run", "run", id="app.new_run"),
         Binding("v", "values", "values", id="inspect.values"),
         Binding("e", "export", "export", id="app.export"),
         Binding("y", "copy", "copy name", id="app.copy"),
@@ -218,8 +226,10 @@ class InspectScreen(BaseScreen):
     def _show_tree(self) -> None:
         names = [found.name for found in self._diff[1].differences] if self._diff is not None else []
         self.query_one(TensorTree).show(self.view, self.query_one(FilterBox).value, names)
-        order = "" if self.view.order == ORDERS[0] else f" by {self.view.order}"
-        self.query_one("#parts").border_title = Content(f"parts{order}")
+        order = "" if self.view.order == ORDERS[0] else f" {_ORDERED[self.view.order]}"
+        # What another press leads to is said here: nobody would look for the unusual behind `sort`.
+        after = f"{self.program.key_of('inspect.sort')}: {_ORDERED[_after(self.view.order)]}"
+        self.query_one("#parts").border_title = Content(f"parts{order} · {after}")
 
     def _show_part(self) -> None:
         title, rows, shares = self._details(self._part)
@@ -322,7 +332,7 @@ class InspectScreen(BaseScreen):
 
     def action_sort(self) -> None:
         """List the tensors in the next order: as in the file, by size, the unusual first; go to the first of them."""
-        self.view.order = ORDERS[(ORDERS.index(self.view.order) + 1) % len(ORDERS)]
+        self.view.order = _after(self.view.order)
         self._show_tree()
         listed = self.view.groups(self.query_one(FilterBox).value)
         if self.view.order != ORDERS[0] and listed:

@@ -60,7 +60,7 @@ class LayersScreen(RunScreen):
         Binding("N", "differing(-1)", "Bad operation before", show=False, id="layers.previous"),
         Binding("f", "first", "first bad", id="layers.first"),
         Binding("enter", "weights", "weights", key_display="⏎", id="layers.weights"),
-        Binding("W", "repair", "write repaired", id="layers.repair"),
+        Binding("W", "repair", "repair", id="layers.repair"),
         Binding("e", "export", "export", id="app.export"),
         Binding("escape", "app.back", "back", id="app.back"),
     ]

@@ -6,6 +6,7 @@
 Shows the equal command as one types. Knows no app.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,10 @@ WARMUP = 2
 _YES_NO = ("yes", "no")
 
 
-def new_bench_form(settings: Settings, model: str) -> FormScreen:
-    """Return the form, filled with the user's settings and a likely model."""
+def new_bench_form(settings: Settings, model: str, found: Sequence[str] = ()) -> FormScreen:
+    """Return the form, filled with the user's settings and a likely model; `found` are the models around here."""
     fields = [
-        Field("path", "model", model, check=existing),
+        Field("path", "model", model, found=found, check=existing),
         Field("quick", "quick: a few cases, for a first look (yes, no)", "yes", check=one_of(_YES_NO)),
         Field("iterations", "samples of each case", "10", check=_samples),
         Field("threads", "threads (1,2,4)", placeholder="empty: all processors", check=_threads),

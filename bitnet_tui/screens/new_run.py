@@ -6,6 +6,7 @@
 Shows the equal command as one types. Knows no app.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,12 @@ from bitnet_tui.core.text import safe
 from bitnet_tui.screens.form import Field, FormScreen, existing_or_empty, one_of
 
 
-def new_run_form(settings: Settings, reference: str, candidate: str = "") -> FormScreen:
-    """Return the form, filled with the user's settings and likely sides."""
+def new_run_form(settings: Settings, reference: str, candidate: str = "", found: Sequence[str] = ()) -> FormScreen:
+    """Return the form, filled with the user's settings and likely sides; `found` are the models around here."""
     names = ", ".join(NUMERICS)
     fields = [
-        Field("reference", "reference model", reference),
-        Field("candidate", "candidate model", candidate),
+        Field("reference", "reference model", reference, found=found),
+        Field("candidate", "candidate model", candidate, found=found),
         Field("corpus", "corpus", placeholder="empty: the built-in texts", check=existing_or_empty),
         Field("profile", f"profile ({', '.join(PROFILES)})", settings.profile, check=one_of(PROFILES)),
         Field("numerics", f"numerics ({names})", settings.numerics, check=one_of(NUMERICS)),

@@ -28,7 +28,7 @@ from bitnet_tui.screens.export import Offer
 from bitnet_tui.screens.form import Field, FormScreen
 from bitnet_tui.screens.layers import LayersScreen
 from bitnet_tui.screens.parity_text import Standing, ranks_text, stages, status, token_line, token_text_row
-from bitnet_tui.screens.run_screen import RunScreen
+from bitnet_tui.screens.token_walk import TokenWalk
 from bitnet_tui.widgets.error_card import ErrorCard
 from bitnet_tui.widgets.rank_table import RankTable
 from bitnet_tui.widgets.tau_bars import TauBars
@@ -38,7 +38,7 @@ from bitnet_tui.widgets.tour_card import TourCard
 from bitnet_tui.widgets.verdict_bar import VerdictBar
 
 
-class ParityScreen(RunScreen):
+class ParityScreen(TokenWalk):
     """A reference and a candidate over the same text."""
 
     TAB = "Parity"
@@ -61,7 +61,7 @@ class ParityScreen(RunScreen):
         Binding("pagedown", "line(-8)", "Eight lines down", show=False, id="parity.lines_down"),
         Binding("home", "edge(0)", "First token", show=False, id="parity.start"),
         Binding("end", "edge(1)", "Last token, and follow a live run", show=False, id="parity.end"),
-        Binding("n", "divergence(1)", "next difference", id="parity.next"),
+        Binding("n", "divergence(1)", "difference", id="parity.next"),
         Binding("N", "divergence(-1)", "Divergence or flip before", show=False, id="parity.previous"),
         Binding("w", "worst", "worst", id="parity.worst"),
         Binding("enter", "layers", "layers", key_display="⏎", id="parity.layers"),
@@ -102,11 +102,7 @@ class ParityScreen(RunScreen):
 
     def __init__(self) -> None:
         super().__init__()
-        self.view = ParityView()
-        self.cursor = 0
         self.frozen = False
-        self._follow = False
-        self._moved = False
         self._diagnoses: dict[int, LayersView] = {}
         """Diagnoses that were begun, by token."""
 
@@ -193,12 +189,12 @@ class ParityScreen(RunScreen):
         self._show_sides()
         self._show_error()
         self.query_one(VerdictBar).show(view)
-        self._show_judged()
+        self.show_judged()
         self.query_one(RankTable).show(view)
-        self._show_cursor()
+        self.show_cursor()
         self._show_status()
 
-    def _show_judged(self) -> None:
+    def show_judged(self) -> None:
         """Show what depends on the measure and its threshold."""
         view, rows, count = self.view, self.query_one(TokenRows), self.query_one(TokenStrip).count
         self.query_one(TauBars).show(view, count)
@@ -207,7 +203,8 @@ class ParityScreen(RunScreen):
         rows.border_title = Content(f"{rows.listed} tokens that differ" if rows.only_marked else "tokens")
         self.query_one(TokenStrip).refresh()
 
-    def _show_cursor(self) -> None:
+    def show_cursor(self) -> None:
+        """Show what is known of the token at the cursor."""
         parts = (TokenStrip, TokenRows, TauBars, RankTable)
         for widget in map(self.query_one, parts):
             widget.cursor = self.cursor
@@ -261,54 +258,6 @@ class ParityScreen(RunScreen):
 
     # ---- keys ---------------------------------------------------------------------------------------
 
-    def _go(self, index: int | None, follow: bool = False) -> None:
-        """Move the cursor to a token that is shown; following ends, unless this is how it begins."""
-        last = self.query_one(TokenStrip).count - 1
-        if index is None or last < 0:
-            return
-        self._moved, self._follow = True, follow and self.is_live
-        self.cursor = min(max(index, 0), last)
-        self._show_cursor()
-
-    def on_token_strip_picked(self, event: TokenStrip.Picked) -> None:
-        """Go to the clicked token."""
-        self._go(event.index)
-
-    def action_step(self, tokens: int) -> None:
-        """Move by tokens."""
-        self._go(self.cursor + tokens)
-
-    def action_line(self, lines: int) -> None:
-        """Move up by lines of the text, or rows of the table."""
-        self._go(self.query_one(TokenRows if self.has_class("-table") else TokenStrip).line_up(lines))
-
-    def action_edge(self, end: int) -> None:
-        """Move to the first or the last token; the last of a live run is followed."""
-        self._go(self.query_one(TokenStrip).count - 1 if end else 0, follow=bool(end))
-
-    def action_divergence(self, direction: int) -> None:
-        """Move to the nearest diverging or flipped token."""
-        find = self.view.next_marked if direction > 0 else self.view.previous_marked
-        self._go_or_say(
-            find(self.cursor), "no further divergence or flip" if direction > 0 else "no earlier divergence or flip"
-        )
-
-    def action_worst(self) -> None:
-        """Move to the token that the measure calls the worst; say so where none differs."""
-        worst = self.view.worst()
-        if worst is not None and not self.view.marked().any():
-            self.program.say("every token agrees")
-        self._go_or_say(worst, "no token yet")
-
-    def action_first(self) -> None:
-        """Move to the first diverging or flipped token."""
-        self._go_or_say(self.view.first(), "no divergence and no flip")
-
-    def _go_or_say(self, index: int | None, otherwise: str) -> None:
-        if index is None:
-            self.program.say(otherwise)
-        self._go(index)
-
     def action_measure(self) -> None:
         """Judge the tokens by the next measure."""
         self.view.measure = self.view.measure.after()
@@ -336,18 +285,13 @@ class ParityScreen(RunScreen):
 
     def _judge(self) -> None:
         self.query_one(VerdictBar).show(self.view)
-        self._show_judged()
-        self._show_cursor()
+        self.show_judged()
+        self.show_cursor()
 
     def action_ranks(self, more: int) -> None:
         """Show more or fewer ranks."""
         table = self.query_one(RankTable)
         table.most = min(max(1, table.most + more), max(1, len(self.view.rank_rows(self.cursor)))) if self.count else 10
-
-    @property
-    def count(self) -> int:
-        """How many tokens are shown."""
-        return self.query_one(TokenStrip).count
 
     def action_context(self) -> None:
         """Turn the text into a table, then into a table of what differs, then back."""
@@ -355,22 +299,9 @@ class ParityScreen(RunScreen):
         focused = self.focused in (rows, self.query_one(TokenStrip))
         self.set_class(not (table and rows.only_marked), "-table")
         rows.only_marked = table and not rows.only_marked
-        self.call_after_refresh(self._show_judged)
+        self.call_after_refresh(self.show_judged)
         if focused:
             self.query_one("#rows" if self.has_class("-table") else "#strip").focus()
-
-    def action_bookmark(self) -> None:
-        """Set a bookmark on the token, or take it away; they last as long as the run is on the screen."""
-        if self.count:
-            self.view.bookmarks ^= {self.cursor}
-            self._show_judged()
-            self._show_cursor()
-
-    def action_next_bookmark(self) -> None:
-        """Move to the next bookmark, after the last to the first."""
-        after = [index for index in self.view.bookmarks if index > self.cursor]
-        key = self.program.key_of("parity.bookmark")
-        self._go_or_say(min(after or self.view.bookmarks, default=None), f"no bookmark; {key} sets one")
 
     def action_layers(self) -> None:
         """Show the layers behind the token: which operation is off first, and why."""

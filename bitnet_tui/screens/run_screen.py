@@ -13,7 +13,8 @@ from typing import Any
 from textual.timer import Timer
 
 from bitnet_tui.core.feed import Live
-from bitnet_tui.core.run_source import RunSource, RunView
+from bitnet_tui.core.run_source import RunSource
+from bitnet_tui.core.run_state import RunView
 from bitnet_tui.screens.base import SPINNER, BaseScreen
 
 TICK = 1 / 20

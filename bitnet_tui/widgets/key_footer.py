@@ -1,6 +1,6 @@
 """The line of keys at the bottom: as many as fit, and always the way to the others and the way out.
 
-    yield KeyFooter()                 # ←→ token  n next difference  w worst  ? help  q quit
+    yield KeyFooter()                 # ←→ token  n difference  w worst  ? help  q quit
 
 A screen's keys stand in the order of its bindings; where the terminal is narrow the last of them go first.
 """
@@ -27,6 +27,8 @@ class KeyFooter(Footer):
 
     async def recompose(self) -> None:
         """Make the keys anew where they are others than those on the screen: most changes of focus change none."""
+        if not self.is_attached:  # its screen was closed meanwhile, and says no more which keys it has
+            return
         if [_facts(key) for key in self._fitting()] != [_facts(key) for key in self.query(FooterKey)]:
             await super().recompose()
 

@@ -77,9 +77,18 @@ class PickList(OptionList):
         self.highlighted = at
 
     def _fill(self) -> None:
-        width = max(10, self.scrollable_content_region.width)
         self.clear_options()
-        self.add_options([Option(self.line(pick, width)) for pick in self.picks])
+        self.add_options([Option(self._drawn(pick)) for pick in self.picks])
+
+    def _drawn(self, pick: Pick) -> Content:
+        return self.line(pick, max(10, self.scrollable_content_region.width))
+
+    def _watch_highlighted(self, before: int | None, after: int | None) -> None:
+        """Draw the row under the cursor in the cursor's colours alone: on its background no other can be read."""
+        for at in (before, after):
+            if at is not None and at < self.option_count:
+                drawn = self._drawn(self.picks[at])
+                self.replace_option_prompt_at_index(at, Content(drawn.plain) if at == after else drawn)
 
     def line(self, pick: Pick, width: int) -> Content:
         """Return an entry in `width` cells."""

@@ -1,6 +1,7 @@
 """The Bench screen: an artifact, a live run, earlier runs; and what a damaged artifact gets."""
 
 import copy
+import math
 import os
 
 import orjson
@@ -83,6 +84,21 @@ async def test_earlier_runs_are_the_history(app_of, made, until, text_of):
         await until(pilot, lambda: "peak-memory" in text_of(app))
         line = next(line for line in text_of(app).splitlines() if "peak-memory" in line)
         assert "≈" in line
+
+
+async def test_bars_by_powers_of_ten(app_of, made, until, text_of):
+    """Red when a bar by powers of ten is as long as before, or a tenth is not two thirds of one."""
+    app = app_of(clock=lambda: NOW)
+    app.paths = [write_run(app, "dd4", made.bench_run("dd4", 1.0), 60)]
+    async with app.run_test(size=(140, 40)) as pilot:
+        await until(pilot, lambda: isinstance(app.screen, BenchScreen) and app.screen.view.artifact is not None)
+        view = app.screen.view
+        before = [row.fill for row in view.rows()]
+        await pilot.press("l")
+        await until(pilot, lambda: "by powers of ten to a thousandth" in text_of(app))
+        assert [row.fill for row in view.rows()] == pytest.approx([1 + math.log10(fill) / 3 for fill in before])
+        await pilot.press("l")
+        assert [row.fill for row in view.rows()] == before
 
 
 async def test_a_live_run_is_measured_recorded_and_cancelled(app_of, made, until, text_of):

@@ -102,7 +102,7 @@ async def test_sorting_and_values(app_of, until, text_of):
     async with app.run_test(size=WIDE) as pilot:
         await until(pilot, inspected(app))
         await pilot.press("S")
-        await until(pilot, lambda: "parts by size" in text_of(app))
+        await until(pilot, lambda: "parts by size · S: the unusual first" in text_of(app))
         tree = app.screen.query_one(TensorTree)
         await until(pilot, lambda: tree.root.children[1].data == Part("tensor", "token_embd.weight"))
         assert tree.root.children[2].data == Part("tensor", "blk.0.ffn_up.weight")

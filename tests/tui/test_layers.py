@@ -119,7 +119,7 @@ async def test_the_repaired_file_is_asked_for_and_told(open_layers, made, until,
 
 
 async def test_nothing_is_repaired_where_nothing_is_harmed(open_layers, made, until, text_of):
-    """`W write repaired` was offered beside HARMLESS, and then refused."""
+    """`W repair` was offered beside HARMLESS, and then refused."""
     *events, report, end = made.diagnosis()
     told = {"event": "report", "report": {**report["report"], "verdict": "HARMLESS"}}
     make, go = open_layers
@@ -128,7 +128,7 @@ async def test_nothing_is_repaired_where_nothing_is_harmed(open_layers, made, un
         await go(pilot)
         await until(pilot, lambda: app.screen.view.report is not None and not app.screen.busy)
         await until(pilot, lambda: "HARMLESS" in text_of(app))
-        assert "write repaired" not in text_of(app)
+        assert "W repair" not in text_of(app)
         await pilot.press("W")
         assert isinstance(app.screen, LayersScreen)
 

@@ -39,6 +39,15 @@ def test_hidden_deep_and_dangling(tmp_path):
     assert [m.path.name for m in models] == ["gone.gguf", "deep.gguf"]
 
 
+def test_a_folder_in_another_is_searched_once(tmp_path):
+    """Started in samples/nano, which lies in the samples, Home listed every model twice."""
+    (tmp_path / "in").mkdir()
+    for name in ("in/a.gguf", "b.gguf"):
+        (tmp_path / name).touch()
+    models, _ = found([tmp_path / "in", tmp_path])
+    assert [m.path.name for m in models] == ["a.gguf", "b.gguf"]
+
+
 def test_a_limit_is_said(tmp_path, monkeypatch):
     """A scan that stopped early looked complete."""
     monkeypatch.setattr(scan, "MAX_FOLDERS", 3)

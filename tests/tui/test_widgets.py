@@ -12,6 +12,7 @@ from textual.geometry import Offset
 from bitnet_tui.core.inspect_view import Shares
 from bitnet_tui.core.parity_view import ParityView
 from bitnet_tui.widgets.cells import fit, fold
+from bitnet_tui.widgets.pick_list import Pick, PickList
 from bitnet_tui.widgets.rank_table import RankTable
 from bitnet_tui.widgets.rows_view import RowsView
 from bitnet_tui.widgets.safe_input import SafeInput
@@ -258,3 +259,18 @@ async def test_a_field_draws_no_character_that_is_not_seen(made):
         drawn = field._value.plain
     assert len(drawn) == len(made.hostile)
     assert not set(drawn) & set("\x1b\x9b\u202e\u2028\u200b")
+
+
+async def test_the_row_under_the_cursor_can_be_read():
+    """A verdict's green on the cursor's blue has a contrast of 1.4, in the light theme of 1.0: there was no verdict."""
+    app = Bench(PickList(id="it"))
+    async with app.run_test(size=(40, 6)) as pilot:
+        app.it.show([Pick("a", "one", "✔ .965", "$success"), Pick("b", "two", "✘ .412", "$error")])
+        await pilot.pause()
+        for at in (0, 1):
+            app.it.highlighted = at
+            await pilot.pause()
+            colors = [
+                {segment.style.color for segment in app.it.render_line(row) if segment.text.strip()} for row in (0, 1)
+            ]
+            assert [len(each) for each in colors] == [1 + (at == 1), 1 + (at == 0)]

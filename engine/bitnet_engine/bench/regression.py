@@ -116,7 +116,7 @@ def changes(baseline: dict[str, Any], now: dict[str, Any]) -> list[Change]:
 
 def _pairs(baseline: dict[str, Any], now: dict[str, Any]) -> list[tuple[dict[str, Any], dict[str, Any]]]:
     """Return what was measured in both, then and now."""
-    refuse_another(baseline, {name: now["stamp"].get(name) for name in SAME})
+    refuse_another(baseline, {name: now["stamp"].get(name, BEFORE.get(name)) for name in SAME})
     old = {_key(measure): measure for measure in baseline["measures"] if measure["engine"] == OURS}
     ours = [measure for measure in now["measures"] if measure["engine"] == OURS]
     return [(old[_key(measure)], measure) for measure in ours if _key(measure) in old]
