@@ -320,6 +320,11 @@ class BitnetApp(ConfiguredApp):
             self._show_tour()
         return done
 
+    @property
+    def touring(self) -> bool:
+        """Whether the tour is on: its run is real, and its models are not here."""
+        return self._tour is not None
+
     def _show_tour(self) -> None:
         if self._parity is not None:
             self._parity.show_tour("" if self._tour is None else self._tour.text(self.key_of))

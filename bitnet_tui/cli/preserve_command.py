@@ -67,6 +67,7 @@ def _proof(found: preserving.Verification) -> list[str]:
     """Return the line of an archive, and one for each thing that is wrong with it."""
     if found.problems and not found.created:  # it could not be read
         return [f"✘ {safe(problem, 400)}" for problem in found.problems]
-    verdict = f"{len(found.problems)} of its files are not what was kept" if found.problems else "every byte is there"
+    bad = len(found.problems)
+    verdict = f"{bad} of its files {'is' if bad == 1 else 'are'} not what was kept" if bad else "every byte is there"
     line = f"{safe(found.path, 400)}: {counted(found.files, 'file')} of {safe(found.created)}: {verdict}"
     return [line, *(f"  ✘ {safe(problem, 400)}" for problem in found.problems)]

@@ -44,7 +44,10 @@ def _measure_line(measure: dict[str, Any]) -> str:
     mark = MARK_OF_NOISE if disturbed else " "
     share, limit = "", ""
     if measure["share"] is not None:
-        share, limit = f"{100 * measure['share']:.0f} % of", safe(measure["limit"]["what"])
+        limit = safe(measure["limit"]["what"])
+        reached = measure["share"]
+        # Of what should be small, how often the limit it is: 1 % of the least time would read as fast.
+        share = f"{1 / reached:.3g} ×" if measure["better"] == "lower" else f"{100 * reached:.0f} % of"
     noise = f" ({disturbed} of {len(measure['samples'])} samples disturbed)" if disturbed else ""
     bounds = interval(measure["interval"])
     case = f"{mark} {safe(measure['case'], 40):<20}"

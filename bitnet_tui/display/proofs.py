@@ -7,7 +7,7 @@ Takes the JSON that the artifacts hold. Everything that came out of a file goes 
 
 from typing import Any
 
-from bitnet_tui.core.text import safe
+from bitnet_tui.core.text import counted, safe
 
 STAMP_LINES = 12
 
@@ -34,10 +34,11 @@ def replay_lines(report: dict[str, Any]) -> list[str]:
 def recording_lines(report: dict[str, Any]) -> list[str]:
     """Return `record`'s answer: what was recorded, and where."""
     model, corpus = report["model"], report["corpus"]
+    documents = counted(corpus["documents"], "document")
     return [
         f"model       {safe(model['path'])}  sha256 {model['sha256'][:16]} · {safe(model['numerics'])}",
-        f"corpus      {safe(corpus['name'])}  sha256 {corpus['sha256'][:16]} · {corpus['documents']:,} documents",
-        f"recorded    {report['windows']:,} windows of up to {report['settings']['context']} tokens",
+        f"corpus      {safe(corpus['name'])}  sha256 {corpus['sha256'][:16]} · {documents}",
+        f"recorded    {counted(report['windows'], 'window')} of up to {report['settings']['context']} tokens",
         f"side        recorded:{safe(report['folder'])}",
     ]
 

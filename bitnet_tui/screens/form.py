@@ -48,7 +48,8 @@ def new_file(text: str) -> str | None:
 
 def one_of(names: Sequence[str]) -> Callable[[str], str | None]:
     """Return a check that only `names` pass."""
-    return lambda text: None if text in names else f"{safe(text, 40)!r}: one of {', '.join(names)} is allowed"
+    allowed = ", ".join(filter(None, names)) + (", or nothing," if "" in names else "")
+    return lambda text: None if text in names else f"{safe(text, 40)!r}: one of {allowed} is allowed"
 
 
 @dataclass(frozen=True)

@@ -305,6 +305,9 @@ class ParityScreen(TokenWalk):
 
     def action_layers(self) -> None:
         """Show the layers behind the token: which operation is off first, and why."""
+        if self.program.touring:
+            self.program.say("the tour's models are not here; bitnet-tui demo --fault activation-other has such a pair")
+            return
         request = diagnosis_of(self.view, self.cursor) if self.count else "there is no token yet"
         if isinstance(request, str):
             self.program.say(request)

@@ -34,7 +34,7 @@ def get(name: str) -> Fault:
     if name in FAULTS:
         return FAULTS[name]
     near = difflib.get_close_matches(name, FAULTS, 1)
-    hint = f"the nearest is '{near[0]}'" if near else "bitnet_parity.faults.names() lists them"
+    hint = f"the nearest is '{near[0]}'" if near else "docs/diagnose.md lists them"
     raise SettingError(f"There is no fault '{name}'; {hint}.")
 
 
