@@ -604,7 +604,7 @@ async def test_the_palette_lists_the_keys_of_the_screen(recorded, until):
     async with app.run_test(size=WIDE) as pilot:
         await until(pilot, parity_ended(app))
         titles = {command.title for command in app.get_system_commands(app.screen)}
-        assert {"Worst", "Next difference", "Open a model or a run", "Inspect"} <= titles
+        assert {"Worst", "Difference", "Open a model or a run", "Inspect"} <= titles
         worst = next(command for command in app.get_system_commands(app.screen) if command.title == "Worst")
         await pilot.press("home")
         worst.callback()

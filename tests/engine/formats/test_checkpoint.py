@@ -53,7 +53,7 @@ def test_public_names():
     assert sorted(formats.__all__) == [
         "Array", "ByteOrder", "Checkpoint", "DEFAULT_LIMITS", "Finding", "I2SLayout", "Limits", "MetadataArray",
         "OutTensor", "QuantType", "Reading", "Scalar", "StoredTrits", "TERNARY_TYPES", "TensorInfo", "Trits",
-        "open_checkpoint", "write_gguf",
+        "open_checkpoint", "part_names", "write_gguf",
     ]  # fmt: skip
     assert all(hasattr(formats, name) for name in formats.__all__)
 
