@@ -70,8 +70,8 @@ def human_bytes(count: int) -> str:
 
 
 def counted(count: int, noun: str) -> str:
-    """Return how many there are of something: `1 tensor`, `2 tensors`."""
-    return f"{count} {noun}{'s' * (count != 1)}"
+    """Return how many there are of something: `1 tensor`, `2,004 tensors`."""
+    return f"{count:,} {noun}{'s' * (count != 1)}"
 
 
 def human_count(count: int) -> str:

@@ -53,7 +53,7 @@ def info_lines(summary: dict[str, Any]) -> list[str]:
 def token_lines(result: dict[str, Any]) -> list[str]:
     """Return `tokenize`'s answer: an id and a quoted piece a line."""
     rows = zip(result["tokens"], result["pieces"], strict=True)
-    return [*(f"{token:>8}  {safe(repr(piece))}" for token, piece in rows), _count(len(result["tokens"]), "token")]
+    return [*(f"{token:>8}  {safe(repr(piece))}" for token, piece in rows), counted(len(result["tokens"]), "token")]
 
 
 def eval_lines(report: dict[str, Any]) -> list[str]:
@@ -62,7 +62,7 @@ def eval_lines(report: dict[str, Any]) -> list[str]:
     return [
         f"mean nll    {_number(report['mean_nll'], 6)} nats/token{_interval(report['interval'])}",
         f"perplexity  {_number(report['perplexity'], 4)}",
-        f"corpus      {_count(scored['tokens'], 'token')} in {_count(scored['documents'], 'document')}",
+        f"corpus      {counted(scored['tokens'], 'token')} in {counted(scored['documents'], 'document')}",
         f"model       sha256 {report['model']['sha256'][:16]} · {report['stamp']['numerics']}",
         *_reading_lines("read as", report["model"]["reading"]),
     ]
@@ -74,7 +74,7 @@ MARKS = {"PASS": "✔", "FAIL": "✘", "INCONCLUSIVE": "?"}
 def parity_lines(report: dict[str, Any]) -> list[str]:
     """Return `parity`'s answer: the two sides, the gates in funnel order, the numbers, the verdict last."""
     judgement, metrics, documents = report["judgement"], report["metrics"], len(report["documents"])
-    scored = f"{_count(metrics['tokens'], 'token')} in {_count(documents, 'document')}"
+    scored = f"{counted(metrics['tokens'], 'token')} in {counted(documents, 'document')}"
     lines = [
         f"reference   {safe(report['reference']['path'])}  sha256 {report['reference']['sha256'][:16]}",
         *_reading_lines("", report["reference"]["reading"]),
@@ -143,7 +143,7 @@ def _metric_lines(metrics: dict[str, Any]) -> list[str]:
         f"Δp          mean {_number(_percent(delta_p['mean']), 3)} · RMS {_number(_percent(delta_p['rms']), 3)} · "
         f"1 % {_number(_percent(delta_p['p01']), 3)} · 99 % {_number(_percent(delta_p['p99']), 3)} %",
         f"Same top p  {_number(_percent(same['share']), 3)} %{_percent_bounds(same['interval'])} · "
-        f"{_count(flips['count'], 'flip')}{kinds}",
+        f"{counted(flips['count'], 'flip')}{kinds}",
         f"logits      NMSE {_tiny(metrics['nmse']['mean'])} · cosine {_number(metrics['cosine']['mean'], 6)} · "
         f"max |Δ| {_number(metrics['max_abs']['max'], 6)} · JS {_tiny(metrics['js']['mean'])} · "
         f"top-{metrics['top_k']} overlap {_number(_percent(metrics['overlap']['mean']), 2)} %",
@@ -154,14 +154,14 @@ def _weights_lines(weights: dict[str, Any] | None) -> list[str]:
     """Return how many tensors are stored otherwise, judged or not."""
     if weights is None:
         return ["weights     not compared: a side is no file whose weights are read here"]
-    return [f"weights     {len(weights['differing'])} of {_count(weights['tensors'], 'tensor')} differ at all"]
+    return [f"weights     {len(weights['differing'])} of {counted(weights['tensors'], 'tensor')} differ at all"]
 
 
 def _floor_lines(floor: dict[str, Any] | None) -> list[str]:
     """Return what the reference differs from itself by, a variant a line."""
     if floor is None:
         return ["noise floor not measured (--noise-floor 0)"]
-    scope = f"{_count(floor['tokens'], 'token')} of {_count(floor['documents'], 'document')}"
+    scope = f"{counted(floor['tokens'], 'token')} of {counted(floor['documents'], 'document')}"
     lines = [f"noise floor the reference against itself, {scope}; near-tie up to margin {_tiny(floor['margin'])}"]
     for variant in floor["variants"]:
         lines.append(
@@ -224,10 +224,6 @@ def _percent_bounds(bounds: list[float | None]) -> str:
     return "" if low is None or high is None else f" [{100 * low:.2f}, {100 * high:.2f}]"
 
 
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
-
-
 def _percent(share: float | None) -> float | None:
     return None if share is None else 100 * share
 
@@ -258,7 +254,7 @@ class Narrator:
             self._say(f"{safe(event['name'])} …")
         elif kind == "plan":
             self._total, self._begun = event["tokens"], time.monotonic()
-            self._say(f"{_count(event['tokens'], 'token')} in {_count(event['documents'], 'document')}")
+            self._say(f"{counted(event['tokens'], 'token')} in {counted(event['documents'], 'document')}")
         elif kind == "warn":
             self._say(safe(event["message"]))
         elif kind == "token":

@@ -45,3 +45,7 @@ class UnsupportedError(BitnetError):
     """A sound file that asks for something this engine does not compute."""
 
     exit_code = 6
+
+
+BY_EXIT_CODE = {kind.exit_code: kind for kind in (BitnetError, SettingError, FormatError, StorageError)}
+"""What to raise where a process of ours says its error and ends with that code."""

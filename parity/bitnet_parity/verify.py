@@ -27,7 +27,7 @@ from typing import Any
 
 import numpy as np
 
-from bitnet_engine.errors import BitnetError, FormatError, SettingError, StorageError, UnsupportedError
+from bitnet_engine.errors import BY_EXIT_CODE, BitnetError, SettingError
 from bitnet_engine.formats import open_checkpoint
 from bitnet_engine.visible import safe
 
@@ -37,8 +37,6 @@ TOLERANCE = 0.01
 """Share of the logits' root mean square up to which a difference still counts as the same answer."""
 
 _LAST_LINES = 3
-_ERRORS = {kind.exit_code: kind for kind in (SettingError, FormatError, StorageError, UnsupportedError)}
-"""What a process says went wrong, by its exit code."""
 
 Progress = tuple[str, int, int]
 """A process that ended: its name, its number from 1, how many there are."""
@@ -98,8 +96,8 @@ def verify_steps(
 
     Raises:
         SettingError: fewer than two runs.
-        FormatError, StorageError, UnsupportedError: the model is bad, changes meanwhile, or is none that is run.
-        BitnetError: a process failed; its last lines are in the message.
+        FormatError, StorageError: the model is bad, or changes meanwhile.
+        BitnetError: it is none that is run; or a process failed, and its last lines are in the message.
     """
     if runs < 2:
         raise SettingError(f"--runs {runs}: one run proves nothing; 2 or more is needed.")
@@ -137,8 +135,8 @@ def _run(request: dict[str, Any], save: Path) -> Run:
     done = subprocess.run(
         command, input=json.dumps({**request, "save": str(save)}).encode(), capture_output=True, check=False
     )
-    if done.stdout and done.returncode in _ERRORS:
-        raise _ERRORS[done.returncode](json.loads(done.stdout))
+    if done.stdout and done.returncode in BY_EXIT_CODE:
+        raise BY_EXIT_CODE[done.returncode](json.loads(done.stdout))
     if done.returncode:
         spoken = done.stderr.decode(errors="replace").splitlines()
         lines = [line.strip() for line in spoken if line.strip()][-_LAST_LINES:]

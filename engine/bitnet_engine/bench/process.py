@@ -16,11 +16,10 @@ from dataclasses import asdict
 from typing import IO, Any
 
 from bitnet_engine.bench.cases import Case
-from bitnet_engine.errors import BitnetError, FormatError, SettingError, StorageError, UnsupportedError
+from bitnet_engine.errors import BY_EXIT_CODE, BitnetError
 from bitnet_engine.visible import safe
 
 _LAST_LINES = 3
-_KINDS = {kind.exit_code: kind for kind in (UnsupportedError, BitnetError, SettingError, FormatError, StorageError)}
 
 
 class Measurer:
@@ -82,7 +81,7 @@ class Measurer:
             raise self._death()
         answer = json.loads(line)
         if "error" in answer:
-            raise _KINDS[answer["error"]["exit_code"]](answer["error"]["message"])
+            raise BY_EXIT_CODE[answer["error"]["exit_code"]](answer["error"]["message"])
         return answer
 
     def _death(self) -> BitnetError:
